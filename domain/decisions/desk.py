@@ -1,0 +1,29 @@
+"""The desk on which one fact, or what time does, is decided for one partner: the standing and the events so far."""
+
+import datetime as dt
+
+from domain import events as e
+from domain.calendar import add_months
+from domain.programme import Programmes, Terms
+from domain.standing import Standing, evolve
+
+
+class Desk:
+    """What a decision works on. `emit` appends an event and lets it change the standing, so the next rule sees it."""
+
+    __slots__ = ("events", "programmes", "standing")
+
+    def __init__(self, standing: Standing, programmes: Programmes) -> None:
+        self.standing = standing
+        self.programmes = programmes
+        self.events: list[e.Event] = []
+
+    def emit(self, event: e.Event) -> None:
+        """Record an event as decided."""
+        self.events.append(event)
+        evolve(self.standing, event)
+
+
+def window_after(terms: Terms, on: dt.date) -> dt.date:
+    """Give the last day before the revenue window that ends on a date (rules.md, Revenue)."""
+    return add_months(on, -terms.window_months)

@@ -1,0 +1,271 @@
+"""What can be told to the ledger: the facts, as imperative commands, checked for shape and nothing else.
+
+The rules judge them in `domain.decisions`; `identity` says what one fact is about for ever, and its normalised content.
+Shapes: feeds-and-commands.md, Feed folder; identities: rules.md, Identity.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import re
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from domain.errors import InvalidInput
+from domain.identity import plain
+from domain.recording import IdentityKey
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_AMOUNT = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,10})?")
+
+
+def _date(value: Any) -> dt.date:
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return value
+    if isinstance(value, str) and _DATE.fullmatch(value):
+        return dt.date.fromisoformat(value)
+    raise ValueError("is not a date (YYYY-MM-DD)")
+
+
+def _amount(value: Any) -> Decimal:
+    if isinstance(value, Decimal):
+        return value
+    if isinstance(value, str) and _AMOUNT.fullmatch(value):
+        return Decimal(value)
+    raise ValueError("is not a plain decimal with a point, such as 1250.00")
+
+
+def _empty_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+Date = Annotated[dt.date, BeforeValidator(_date)]
+Amount = Annotated[Decimal, BeforeValidator(_amount)]
+Id = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Text = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00]+$")]
+OptionalText = Annotated[Text | None, BeforeValidator(_empty_is_none)]
+
+
+class Fact(BaseModel):
+    """Base of the facts. `KIND` is the kind of its identity; `partner_id` is None where another fact leads to it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    KIND: ClassVar[str]
+
+    @property
+    def business_date(self) -> dt.date:
+        """The calendar date that the fact is about."""
+        raise NotImplementedError(type(self).__name__)
+
+    @property
+    def identity_key(self) -> IdentityKey:
+        """The one thing for ever that the fact is about."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class EnrolPartner(Fact):
+    """A partner joins; an empty tier is the lowest of the programme in force."""
+
+    KIND: ClassVar[str] = "partner"
+    partner_id: Id
+    name: Text
+    country: Id
+    currency: Id
+    enrolled_on: Date
+    tier: Annotated[Id | None, BeforeValidator(_empty_is_none)] = None
+
+    @property
+    def business_date(self) -> dt.date:
+        """The day of enrolment."""
+        return self.enrolled_on
+
+    @property
+    def identity_key(self) -> IdentityKey:
+        """The partner."""
+        return "partner", self.partner_id
+
+
+class ChangeMembership(Fact):
+    """A membership is suspended, resumed or ended."""
+
+    KIND: ClassVar[str] = "membership"
+    partner_id: Id
+    change: Literal["suspend", "resume", "end"]
+    on: Date
+    reason: OptionalText = None
+
+    @property
+    def business_date(self) -> dt.date:
+        """The date told."""
+        return self.on
+
+    @property
+    def identity_key(self) -> IdentityKey:
+        """Partner, change and date."""
+        return "membership", _composite(self.partner_id, self.change, self.on.isoformat())
+
+
+class RecordTraining(Fact):
+    """A person of a partner completed a course."""
+
+    KIND: ClassVar[str] = "training"
+    completion_id: Id
+    partner_id: Id
+    person_id: Id
+    course: Id
+    completed_on: Date
+
+    @property
+    def business_date(self) -> dt.date:
+        """The day of completion."""
+        return self.completed_on
+
+    @property
+    def identity_key(self) -> IdentityKey:
+        """The completion."""
+        return "training", self.completion_id
+
+
+class RevokeCertificate(Fact):
+    """A completion does not count any more."""
+
+    KIND: ClassVar[str] = "revocation"
+    completion_id: Id
+    revoked_on: Date
+    reason: OptionalText = None
+
+    @property
+    def business_date(self) -> dt.date:
+        """The day of the revocation."""
+        return self.revoked_on
+
+    @property
+    def identity_key(self) -> IdentityKey:
+        """The completion, once more."""
+        return "revocation", self.completion_id
+
+
+class RecordSale(Fact):
+    """A deal was closed."""
+
+    KIND: ClassVar[str] = "deal"
+    deal_id: Id
+    partner_id: Id
+    closed_on: Date
+    family: Id
+    amount: Amount
+    currency: Id
+    source_ref: OptionalText = None
+
+    @property
+    def business_date(self) -> dt.date:
+        """The day the deal was closed."""
+        return self.closed_on
+
+    @property
+    def identity_key(self) -> IdentityKey:
+        """The deal."""
+        return "deal", self.deal_id
+
+
+class ReverseSale(Fact):
+    """A deal is taken back; without an amount, what is left of it."""
+
+    KIND: ClassVar[str] = "reversal"
+    reversal_id: Id
+    deal_id: Id
+    reversed_on: Date
+    amount: Annotated[Amount | None, BeforeValidator(_empty_is_none)] = None
+    reason: OptionalText = None
+
+    @property
+    def business_date(self) -> dt.date:
+        """The day of the reversal."""
+        return self.reversed_on
+
+    @property
+    def identity_key(self) -> IdentityKey:
+        """The reversal."""
+        return "reversal", self.reversal_id
+
+
+class AwardTier(Fact):
+    """The board awards a tier."""
+
+    KIND: ClassVar[str] = "award"
+    partner_id: Id
+    tier: Id
+    awarded_on: Date
+    awarded_by: Text
+    reason: OptionalText = None
+
+    @property
+    def business_date(self) -> dt.date:
+        """The date told."""
+        return self.awarded_on
+
+    @property
+    def identity_key(self) -> IdentityKey:
+        """Partner, tier and date."""
+        return "award", _composite(self.partner_id, self.tier, self.awarded_on.isoformat())
+
+
+FACT_TYPES: dict[str, type[Fact]] = {cls.KIND: cls for cls in Fact.__subclasses__()}
+"""The facts by the kind of their identity."""
+
+
+def _composite(*parts: str) -> str:
+    return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+
+
+def read_fact(cls: type[Fact], row: dict[str, Any]) -> Fact:
+    """Read a fact from a feed's row.
+
+    Raises:
+        InvalidInput: one sentence that names the columns and values that are wrong.
+
+    """
+    try:
+        return cls.model_validate(row)
+    except ValidationError as error:
+        raise InvalidInput("; ".join(_sentence(fault) for fault in error.errors()) + ".") from None
+
+
+def _sentence(fault: Any) -> str:
+    column = ".".join(str(part) for part in fault["loc"] if part != "constrained-str") or "the row"
+    if fault["type"] == "missing":
+        return f"{column} is missing"
+    if fault["type"] == "extra_forbidden":
+        return f"{column} is not a column of this file"
+    if fault["type"] == "literal_error":
+        return f"{column} {fault['input']!r} is none of {fault['ctx']['expected']}"
+    if fault["type"] == "string_too_short" or fault["input"] in ("", None):
+        return f"{column} is empty"
+    if fault["type"] == "value_error":
+        return f"{column} {fault['input']!r} {fault['ctx']['error']}"
+    return f"{column} {fault['input']!r}: {fault['msg'].lower()}"
+
+
+def content_of(fact: Fact, lowest_tier: str | None) -> dict[str, str | None]:
+    """Give a fact's normalised content: amounts without trailing zeros, an empty tier as the lowest one.
+
+    A training's person is left out: it is compared by way of the pseudonyms' table (rules.md, Identity).
+    """
+    content: dict[str, str | None] = {}
+    for name, value in fact.__dict__.items():
+        if isinstance(value, Decimal):
+            content[name] = plain(value)
+        elif isinstance(value, dt.date):
+            content[name] = value.isoformat()
+        elif name == "tier" and value is None:
+            content[name] = lowest_tier
+        elif name != "person_id":
+            content[name] = value
+    return content
+
+
+def content_hash(content: dict[str, str | None]) -> bytes:
+    """Give the hash that tells whether the same thing was told before with the same content."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).digest()

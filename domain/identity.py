@@ -1,0 +1,83 @@
+"""What a recorded fact was told as: its normalised content, read back from its event, to show both sides of a conflict."""
+
+from decimal import Decimal
+
+from domain import events as e
+from domain.streams import partner_id_of
+
+
+def told_content(stream: str, event: e.Event) -> dict[str, str | None]:
+    """Give the normalised content of a recorded fact, by the names of `domain.facts` (a training's person left out)."""
+    partner_id = partner_id_of(stream)
+    match event:
+        case e.PartnerEnrolled():
+            return {
+                "partner_id": event.partner_id,
+                "name": event.name,
+                "country": event.country,
+                "currency": event.currency,
+                "enrolled_on": event.enrolled_on.isoformat(),
+                "tier": event.tier,
+            }
+        case e.MembershipSuspended() | e.MembershipResumed() | e.MembershipEnded():
+            change = {"MembershipSuspended": "suspend", "MembershipResumed": "resume", "MembershipEnded": "end"}
+            return {
+                "partner_id": partner_id,
+                "change": change[type(event).__name__],
+                "on": event.on.isoformat(),
+                "reason": event.reason,
+            }
+        case e.TrainingCompleted():
+            return {
+                "completion_id": event.completion_id,
+                "partner_id": partner_id,
+                "course": event.course,
+                "completed_on": event.completed_on.isoformat(),
+            }
+        case e.CertificateRevoked():
+            return {
+                "completion_id": event.completion_id,
+                "revoked_on": event.revoked_on.isoformat(),
+                "reason": event.reason,
+            }
+        case e.SaleRecorded():
+            return {
+                "deal_id": event.deal_id,
+                "partner_id": partner_id,
+                "closed_on": event.closed_on.isoformat(),
+                "family": event.family,
+                "amount": plain(event.amount),
+                "currency": event.currency,
+                "source_ref": event.source_ref,
+            }
+        case e.SaleReversed():
+            return {
+                "reversal_id": event.reversal_id,
+                "deal_id": event.deal_id,
+                "reversed_on": event.reversed_on.isoformat(),
+                "amount": None if event.whole else plain(event.amount),
+                "reason": event.reason,
+            }
+        case e.TierAwarded():
+            return {
+                "partner_id": partner_id,
+                "tier": event.tier,
+                "awarded_on": event.awarded_on.isoformat(),
+                "awarded_by": event.awarded_by,
+                "reason": event.reason,
+            }
+        case _:
+            raise TypeError(f"{type(event).__name__} is not a fact about a partner")
+
+
+def plain(amount: Decimal) -> str:
+    """Give an amount without trailing zeros, so that 100.0 and 100.00 are the same."""
+    return f"{amount.normalize():f}"
+
+
+def difference(before: dict[str, str | None], told: dict[str, str | None]) -> str:
+    """Say in words what two contents of the same thing differ in."""
+    parts = [
+        f"{name} {before.get(name)!r}, now {told.get(name)!r}" for name in told if before.get(name) != told.get(name)
+    ]
+    return "; ".join(parts)

@@ -1,0 +1,85 @@
+"""Money: ISO 4217 currencies, whole minor units, and the one place that rounds.
+
+Inside decisions an amount is an int of minor units (Rappen, yen, fils); at the edges it is a Decimal with exactly the
+currency's digits. Binary floats never appear.
+"""
+
+from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
+
+from iso4217 import Currency
+
+from domain.errors import InvalidInput
+
+MAX_MINOR_UNITS = 10**15
+"""Amounts beyond this (ten trillion francs) are refused as mistakes; sums of them still fit every column."""
+
+
+@cache
+def currency_digits(code: str) -> int:
+    """Give how many digits the minor unit of an ISO 4217 currency has (JPY 0, CHF 2, BHD 3).
+
+    Raises:
+        InvalidInput: no such currency, or one without a minor unit (gold, testing codes).
+
+    """
+    try:
+        exponent = Currency(code).exponent
+    except ValueError:
+        exponent = None
+    if exponent is None:
+        raise InvalidInput(f"{code!r} is not an ISO 4217 currency that amounts are kept in.")
+    return int(exponent)
+
+
+@cache
+def _unit(digits: int) -> Decimal:
+    return Decimal(1).scaleb(-digits)
+
+
+def to_minor(amount: Decimal, digits: int) -> int:
+    """Give an amount in minor units.
+
+    Raises:
+        InvalidInput: the amount is finer than the minor unit, not a number, or too large to be meant.
+
+    """
+    if not amount.is_finite():
+        raise InvalidInput(f"{amount} is not an amount.")
+    if abs(amount) > MAX_MINOR_UNITS:
+        raise InvalidInput(f"The amount {amount} is too large to be meant.")
+    minor = int(amount.scaleb(digits))
+    if minor != amount.scaleb(digits):
+        raise InvalidInput(f"The amount {amount} is finer than the currency's minor unit, which has {digits} digits.")
+    if abs(minor) > MAX_MINOR_UNITS:
+        raise InvalidInput(f"The amount {amount} is too large to be meant.")
+    return minor
+
+
+def minor_of(amount: Decimal, digits: int) -> int:
+    """Give a recorded amount, known to be exact, in minor units."""
+    return int(amount.scaleb(digits))
+
+
+def to_amount(minor: int, digits: int) -> Decimal:
+    """Give minor units as a Decimal that carries exactly the currency's digits."""
+    return Decimal(minor).scaleb(-digits) if digits else Decimal(minor)
+
+
+def divide_half_up(numerator: int, denominator: int) -> int:
+    """Divide and round half up (half away from zero for a negative numerator): the only rounding of the ledger.
+
+    Raises:
+        ValueError: the denominator is not positive.
+
+    """
+    if denominator <= 0:
+        raise ValueError(f"denominator {denominator} must be positive")
+    if numerator < 0:
+        return -((-2 * numerator + denominator) // (2 * denominator))
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def format_amount(amount: Decimal, currency: str) -> str:
+    """Give an amount for a person: `CHF 1,342.50`."""
+    return f"{currency} {amount.quantize(_unit(currency_digits(currency)), rounding=ROUND_HALF_UP):,}"

@@ -1,0 +1,116 @@
+"""Programme files: YAML 1.2 (so `NO` is Norway and a date is a date), every fault reported at once, by line."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from domain.errors import InvalidInput
+from domain.programme import Fault, Programme, cross_faults
+
+
+def read_programme_file(path: Path) -> Programme:
+    """Read a programme version from a file.
+
+    Raises:
+        InvalidInput: the file is not UTF-8 or not YAML, or the content is no programme: all faults, each with its line.
+
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path.name} is not UTF-8 (byte {error.start}).") from None
+    except OSError as error:
+        raise InvalidInput(f"{path.name} cannot be read: {error.strerror}.") from None
+    return read_programme(text, path.name)
+
+
+def read_programme(text: str, name: str) -> Programme:
+    """Read a programme version from YAML text; `name` is what faults are reported under.
+
+    Raises:
+        InvalidInput: as `read_programme_file`.
+
+    """
+    yaml = YAML(typ="rt", pure=True)
+    yaml.version = (1, 2)
+    try:
+        tree = yaml.load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InvalidInput(f"{name}, line {line}: {error.problem or 'not YAML'}.") from None
+    except YAMLError as error:
+        raise InvalidInput(f"{name} is not YAML: {error}.") from None
+    if not isinstance(tree, dict):
+        raise InvalidInput(
+            f"{name}, line 1: a programme is a mapping of keys such as programme, title, effective_from."
+        )
+    try:
+        programme = Programme.model_validate(_plain(tree))
+    except ValidationError as error:
+        faults: list[Fault] = [(tuple(f["loc"]), _sentence(f)) for f in error.errors()]
+    else:
+        faults = cross_faults(programme)
+        if not faults:
+            return programme
+    lines = sorted({(_line_of(tree, path), f"{_dotted(tree, path)}: {what}") for path, what in faults})
+    raise InvalidInput("; ".join(f"{name}, line {line}: {what}" for line, what in lines) + ".")
+
+
+def _plain(node: Any) -> Any:
+    """Give ruamel's annotated nodes as plain values; scalars keep the type that YAML 1.2 gave them."""
+    if isinstance(node, dict):
+        return {_plain(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    if isinstance(node, bool):
+        return node
+    for plain in (int, float, str):
+        if isinstance(node, plain):
+            return plain(node)
+    return node
+
+
+def _sentence(fault: Any) -> str:
+    if fault["type"] == "missing":
+        return "is missing"
+    if fault["type"] == "extra_forbidden":
+        return "is not a key of a programme file"
+    if fault["type"] == "value_error":
+        return str(fault["ctx"]["error"])
+    return f"{fault['input']!r}: {fault['msg'].lower()}"
+
+
+def _steps(tree: Any, path: tuple[str | int, ...]) -> list[str | int]:
+    """Give the keys of a fault's path that are in the file, leaving out what pydantic adds (union branches)."""
+    steps: list[str | int] = []
+    node = tree
+    for key in path:
+        if (isinstance(node, dict) and key in node) or (
+            isinstance(node, list) and isinstance(key, int) and key < len(node)
+        ):
+            steps.append(key)
+            node = node[key]
+    return steps
+
+
+def _line_of(tree: Any, path: tuple[str | int, ...]) -> int:
+    node, line = tree, 1
+    for key in _steps(tree, path):
+        position = node.lc.key(key) if isinstance(node, dict) else node.lc.item(key)
+        line = position[0] + 1
+        node = node[key]
+    return line
+
+
+def _dotted(tree: Any, path: tuple[str | int, ...]) -> str:
+    steps = _steps(tree, path)
+    last = path[-1] if path else None
+    if isinstance(last, str) and last not in steps and last not in ("[key]", "all"):
+        steps = [*steps, last]
+    text = ""
+    for step in steps:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text or "the file"

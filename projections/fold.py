@@ -1,0 +1,153 @@
+"""The one fold: a batch of recorded events in, the rows of every table out. Pure, and the same in any split of batches.
+
+An event type that no table but the audit trail needs has no entry in `_FOLDS`; all types are in the audit trail.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain.errors import IntegrityFault
+from domain.events import (
+    BonusAccrued,
+    BonusClawedBack,
+    Event,
+    KickbackSettled,
+    LedgerAdvanced,
+    MembershipEnded,
+    MembershipResumed,
+    MembershipSuspended,
+    PartnerEnrolled,
+    SaleRecorded,
+    SaleReversed,
+    SpecialisationAwarded,
+    SpecialisationLapsed,
+    TierChanged,
+)
+from domain.streams import PARTNER_PREFIX, partner_id_of
+from projections import loyalty, tier_status
+from projections.audit_trail import AuditRow, audit_row
+from projections.bonus_journal import (
+    BalanceChange,
+    BonusEvent,
+    BonusLine,
+    Posting,
+    balance_changes,
+    bonus_lines,
+    check_balanced,
+    postings,
+)
+from projections.recorded import Recorded
+from projections.sales import ReversalRow, SaleRow, reversal_row, sale_row
+
+
+@dataclass(slots=True)
+class Rows:
+    """What a batch adds to each table. Balances are changes to add up; every other row is new.
+
+    `ledger_date` and `latest_business_date` (of partners' events) are the latest in the batch, None where it has none.
+    """
+
+    partners: list[tier_status.PartnerRow] = field(default_factory=list)
+    tiers: list[tier_status.TierRow] = field(default_factory=list)
+    specialisations: list[tier_status.SpecialisationRow] = field(default_factory=list)
+    memberships: list[loyalty.MembershipRow] = field(default_factory=list)
+    sales: list[SaleRow] = field(default_factory=list)
+    reversals: list[ReversalRow] = field(default_factory=list)
+    lines: list[BonusLine] = field(default_factory=list)
+    postings: list[Posting] = field(default_factory=list)
+    balances: list[BalanceChange] = field(default_factory=list)
+    audit: list[AuditRow] = field(default_factory=list)
+    ledger_date: dt.date | None = None
+    latest_business_date: dt.date | None = None
+
+
+def fold(batch: Iterable[Recorded]) -> Rows:
+    """Fold a batch, in the order of its records, to the rows of all tables.
+
+    Raises:
+        IntegrityFault: an event of a partner stands on another stream, or the journal does not balance.
+    """
+    rows = Rows()
+    audit = rows.audit
+    latest: dt.date | None = None
+    for at in batch:
+        audit.append(audit_row(at))
+        stream = at.envelope.subject
+        folding = _FOLDS.get(type(at.event))
+        if stream.startswith(PARTNER_PREFIX):
+            business_date = at.envelope.businessdate
+            if business_date is not None and (latest is None or business_date > latest):
+                latest = business_date
+        if folding is not None:
+            folding(rows, at, at.event)
+    rows.latest_business_date = latest
+    check_balanced(rows.lines, rows.postings)
+    rows.balances = balance_changes(rows.lines)
+    return rows
+
+
+def _partner(at: Recorded) -> str:
+    partner = partner_id_of(at.envelope.subject)
+    if partner is None:
+        raise IntegrityFault(
+            f"Event {at.envelope.position}, a {at.envelope.type}, stands on the stream {at.envelope.subject!r},"
+            " which is not a partner's."
+        )
+    return partner
+
+
+def _enrolled(rows: Rows, at: Recorded, event: PartnerEnrolled) -> None:
+    partner = _partner(at)
+    rows.partners.append(tier_status.partner_row(at, partner, event))
+    rows.tiers.append(tier_status.first_tier(at, partner, event))
+    rows.memberships.append(loyalty.enrolment(at, partner, event))
+
+
+def _membership(rows: Rows, at: Recorded, event: MembershipSuspended | MembershipResumed | MembershipEnded) -> None:
+    rows.memberships.append(loyalty.membership_change(at, _partner(at), event))
+
+
+def _tier(rows: Rows, at: Recorded, event: TierChanged) -> None:
+    rows.tiers.append(tier_status.tier_change(at, _partner(at), event))
+
+
+def _specialisation(rows: Rows, at: Recorded, event: SpecialisationAwarded | SpecialisationLapsed) -> None:
+    rows.specialisations.append(tier_status.specialisation_change(at, _partner(at), event))
+
+
+def _sale(rows: Rows, at: Recorded, event: SaleRecorded) -> None:
+    rows.sales.append(sale_row(at, _partner(at), event))
+
+
+def _reversal(rows: Rows, at: Recorded, event: SaleReversed) -> None:
+    rows.reversals.append(reversal_row(at, _partner(at), event))
+
+
+def _bonus(rows: Rows, at: Recorded, event: BonusEvent) -> None:
+    for line in bonus_lines(at, _partner(at), event):
+        rows.lines.append(line)
+        rows.postings += postings(line)
+
+
+def _advanced(rows: Rows, at: Recorded, event: LedgerAdvanced) -> None:
+    if rows.ledger_date is None or event.to > rows.ledger_date:
+        rows.ledger_date = event.to
+
+
+_FOLDS: dict[type[Event], Callable[[Rows, Recorded, Any], None]] = {
+    PartnerEnrolled: _enrolled,
+    MembershipSuspended: _membership,
+    MembershipResumed: _membership,
+    MembershipEnded: _membership,
+    TierChanged: _tier,
+    SpecialisationAwarded: _specialisation,
+    SpecialisationLapsed: _specialisation,
+    SaleRecorded: _sale,
+    SaleReversed: _reversal,
+    BonusAccrued: _bonus,
+    BonusClawedBack: _bonus,
+    KickbackSettled: _bonus,
+    LedgerAdvanced: _advanced,
+}

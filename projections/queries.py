@@ -1,0 +1,161 @@
+"""What can be asked of the projections, and what the answers look like. Adapter: `infra.postgres.projections.read_models`.
+
+Two times, together if wanted: `as_of` is a business date (what was in force at its end), `up_to_position` is what the
+ledger knew then, as recorded-at never runs against position. Left out, an answer is as of the ledger's date or, where it
+is later, the latest business date of any partner's event, and knows all that has been applied. Every answer names both.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from projections.audit_trail import AuditRow
+from projections.bonus_journal import BonusLine
+from projections.loyalty import MembershipRow
+from projections.tier_status import PartnerRow, TierRow
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the live projections are. Nothing is missing below `position` while `applied + parked == position`."""
+
+    build: int
+    position: int
+    applied: int
+    parked: int
+    ledger_date: dt.date | None
+    latest_business_date: dt.date | None
+
+    @property
+    def default_as_of(self) -> dt.date | None:
+        """The later of the ledger's date and the latest business date; None for a ledger without either."""
+        return max((date for date in (self.ledger_date, self.latest_business_date) if date is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """One partner's balance in one currency; amounts carry exactly the currency's digits (rules.md, Balances)."""
+
+    currency: str
+    accrued: Decimal
+    clawed_back: Decimal
+    paid: Decimal
+
+    @property
+    def payable(self) -> Decimal:
+        """What is owed: accrued + clawed back − paid."""
+        return self.accrued + self.clawed_back - self.paid
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerStanding:
+    """One partner on a date: `specialisations` are those held, sorted; `lines` counts its bonus lines up to then."""
+
+    partner: PartnerRow
+    tier_history: tuple[TierRow, ...]
+    specialisations: tuple[str, ...]
+    memberships: tuple[MembershipRow, ...]
+    ended_on: dt.date | None
+    loyalty_days: int
+    balances: tuple[Balance, ...]
+    lines: int
+
+    @property
+    def tier(self) -> str:
+        """The tier held; an ended partner keeps its last one on record."""
+        return self.tier_history[-1].tier
+
+
+@dataclass(frozen=True, slots=True)
+class PartnersAnswer:
+    """The partners enrolled by a date, in order of their ids. `as_of` is None for a ledger without any event."""
+
+    as_of: dt.date | None
+    position: int
+    partners: tuple[PartnerStanding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """How many partners hold a tier in a country; ended ones are no holders."""
+
+    country: str
+    tier: str
+    holders: int
+
+
+@dataclass(frozen=True, slots=True)
+class TiersAnswer:
+    """Holders by country and tier, in order of these; a tier without holders is not named."""
+
+    as_of: dt.date | None
+    position: int
+    holders: tuple[Holders, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LinesAnswer:
+    """Bonus lines in the order recorded."""
+
+    as_of: dt.date | None
+    position: int
+    lines: tuple[BonusLine, ...]
+
+
+class ReadModels(Protocol):
+    """The queries. None holds a snapshot for long: what can be large is read in pages by key, at one position."""
+
+    def standing(self) -> Standing:
+        """Tell how far the live projections are; cheap."""
+        ...
+
+    def position_at(self, known_at: dt.datetime) -> int:
+        """Give the last position recorded at or before a moment: what the ledger knew then; 0 before the first."""
+        ...
+
+    def partners(
+        self, as_of: dt.date | None = None, *, up_to_position: int | None = None, country: str | None = None
+    ) -> PartnersAnswer:
+        """Give every partner enrolled by the date, of one country (ISO 3166-1) if wanted."""
+        ...
+
+    def partner(
+        self, partner_id: str, as_of: dt.date | None = None, *, up_to_position: int | None = None
+    ) -> PartnersAnswer:
+        """Give one partner; the answer is empty if it was not enrolled by the date."""
+        ...
+
+    def tiers(
+        self, as_of: dt.date | None = None, *, up_to_position: int | None = None, country: str | None = None
+    ) -> TiersAnswer:
+        """Count the holders of each tier by country."""
+        ...
+
+    def lines(self, partner_id: str, as_of: dt.date | None = None, *, up_to_position: int | None = None) -> LinesAnswer:
+        """Give one partner's bonus lines with a posting date up to the date."""
+        ...
+
+    def audit(
+        self, *, first_position: int = 1, last_position: int | None = None, stream: str | None = None
+    ) -> Iterator[AuditRow]:
+        """Give the audit trail in order of position, of one stream if wanted, read in pages."""
+        ...
+
+    def sales_totals(self, *, up_to_position: int | None = None) -> Mapping[str, Decimal]:
+        """Sum the amounts of all sales as recorded, by currency, to be compared with the store and with Kafka."""
+        ...
+
+    def parked(self) -> Sequence["ParkedSummary"]:
+        """List the streams that are parked, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedSummary:
+    """A parked stream: how many of its records wait, and why the first of them could not be applied."""
+
+    stream: str
+    records: int
+    reason: str
