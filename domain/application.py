@@ -24,10 +24,10 @@ from domain.aggregates import (
     RosterAggregate,
     ledger_event,
 )
-from domain.batch import Batch, Outcome, Telling, roster_of
+from domain.batch import DUPLICATE, Batch, Outcome, Telling, roster_of
 from domain.deal import Deal, deal_from
 from domain.errors import IntegrityFault, LedgerError, Refused, StaleTerms
-from domain.facts import RecordTraining, ReverseSale, RevokeCertificate
+from domain.facts import RecordTraining, ReverseSale, RevokeCertificate, content_hash
 from domain.programme import Programme, Programmes
 from domain.recording import Append, Head, Identity, IdentityKey, ImportProgress, LedgerStore, LookUp
 from domain.streams import LEDGER, PROGRAMMES, partner_stream, roster_stream
@@ -93,38 +93,49 @@ class Ledger(Application[str]):
         self._refresh(self._store.head())
         return self._programmes.history
 
-    def publish(self, programme: Programme, command_id: str) -> bool:
-        """Publish a programme version: True, or False where the same content is published already.
+    def publish(self, programme: Programme, command_id: str, make_progress: MakeProgress | None = None) -> Outcome:
+        """Publish a programme version, alone in its transaction; the same content told again is a duplicate.
 
-        Raises:
-            Refused: rules.md, Programmes; judged on the head row that the append itself returns.
-
+        Refused (rules.md, Programmes) as judged on the head row that the append itself returns.
         """
         for _ in range(MAX_ATTEMPTS):
-            head = self._store.head()
-            self._refresh(head)
-            if not self._programmes.history.check_publication(programme):
-                return False
-            _check_publication_date(programme, head)
-            event = e.ProgrammePublished(
-                programme=programme.programme, effective_from=programme.effective_from, content=programme.content()
-            )
-            version = self._programmes.version + 1
-            hashed = uuid.uuid5(uuid.NAMESPACE_OID, e.encode(event).decode()).bytes
-            identity = Identity("programme", programme.programme, PROGRAMMES, version, hashed)
-
-            def judge(head: Head, version: int = version) -> None:
-                if head.programmes_version != version:
-                    raise StaleTerms
-                _check_publication_date(programme, head)
-
-            append = Append(judge=judge, identities=[identity], publishes=1)
             try:
-                self._append([LedgerEvent(PROGRAMMES, version, event, command_id)], append)
+                outcome = self._publish(programme, command_id, make_progress)
+            except Refused as error:
+                outcome = Outcome("refused", reason=str(error))
             except (StaleTerms, IntegrityError):
                 continue
-            return True
+            if outcome.kind != "recorded" and make_progress is not None:
+                self._append([], Append(progress=make_progress([outcome])))
+            return outcome
         raise _contended("publish the programme")
+
+    def _publish(self, programme: Programme, command_id: str, make_progress: MakeProgress | None) -> Outcome:
+        head = self._store.head()
+        self._refresh(head)
+        if not self._programmes.history.check_publication(programme):
+            return DUPLICATE
+        _check_publication_date(programme, head)
+        content = programme.content()
+        event = e.ProgrammePublished(
+            programme=programme.programme, effective_from=programme.effective_from, content=content
+        )
+        version = self._programmes.version + 1
+
+        def judge(head: Head) -> None:
+            if head.programmes_version != version:
+                raise StaleTerms
+            _check_publication_date(programme, head)
+
+        outcome = Outcome("recorded", events=1)
+        append = Append(
+            judge=judge,
+            identities=[Identity("programme", programme.programme, PROGRAMMES, version, content_hash(content))],
+            publishes=1,
+            progress=make_progress([outcome]) if make_progress else None,
+        )
+        self._append([LedgerEvent(PROGRAMMES, version, event, command_id)], append)
+        return outcome
 
     def advance(self, to: dt.date, command_id: str) -> bool:
         """Set the ledger's date: True, or False where it is that date already. `decide_due` then does what is due.

@@ -8,6 +8,7 @@ import datetime as dt
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -266,6 +267,6 @@ def content_of(fact: Fact, lowest_tier: str | None) -> dict[str, str | None]:
     return content
 
 
-def content_hash(content: dict[str, str | None]) -> bytes:
+def content_hash(content: Mapping[str, Any]) -> bytes:
     """Give the hash that tells whether the same thing was told before with the same content."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).digest()

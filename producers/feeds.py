@@ -45,12 +45,15 @@ FEED_FILES: Mapping[str, type[Fact]] = {
 
 SUFFIXES = (".csv", ".jsonl")
 
+PROGRAMMES, ENROLMENTS, OTHER_FACTS, NO_FACT = range(4)
+"""The phases of an import, in their order; in the last are rows that could not be read as a fact."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeedRow:
     """A row at its place: in the import's order by (phase, date, rank), then as the files have it.
 
-    Phase 0 are programmes, 1 enrolments, 2 all else, 3 rows that are no facts (`reason` says why; no content).
+    `content` is the fact's JSON (of a programme file its content); a row that is no fact has a `reason` instead.
     """
 
     phase: int
@@ -105,12 +108,12 @@ class FeedFolder:
             self._note(path, path.read_bytes())
             programme = read_programme_file(path)
             content = json.dumps(programme.content())
-            yield FeedRow(0, programme.effective_from, 0, PROGRAMME, f"programmes/{path.name}", 1, content)
+            yield FeedRow(PROGRAMMES, programme.effective_from, 0, PROGRAMME, f"programmes/{path.name}", 1, content)
         for rank, (name, path) in enumerate(self._files):
             yield from self._file_rows(rank, FEED_FILES[name], path)
 
     def _refuse_strangers(self) -> None:
-        """A mistyped name would be money left out quietly."""
+        """Refuse files with a feed's suffix and another name: a mistyped one would be money left out quietly."""
         known = {path.name for _, path in self._files}
         for path in sorted(self.folder.iterdir()):
             if path.suffix in SUFFIXES and path.is_file() and path.name not in known:
@@ -124,27 +127,30 @@ class FeedFolder:
         self._hash.update(content)
 
     def _file_rows(self, rank: int, fact_type: type[Fact], path: Path) -> Iterator[FeedRow]:
-        phase = 1 if fact_type is EnrolPartner else 2
+        phase = ENROLMENTS if fact_type is EnrolPartner else OTHER_FACTS
         self._hash.update(f"{path.name}\0".encode())
         with path.open("rb") as raw, _Hashing(raw, self._hash) as hashing:
             text = TextIOWrapper(hashing, encoding="utf-8-sig", newline="")
             read = _csv_rows if path.suffix == ".csv" else _json_rows
             try:
-                for line, row, reason in read(text, fact_type, path.name):
-                    if reason is None:
-                        try:
-                            fact = read_fact(fact_type, row)
-                        except InvalidInput as error:
-                            reason = str(error)
-                        else:
-                            content = fact.model_dump_json()
-                            yield FeedRow(phase, fact.business_date, rank, fact_type.KIND, path.name, line, content)
-                            continue
-                    yield FeedRow(3, None, rank, fact_type.KIND, path.name, line, "", reason)
+                for line, row, fault in read(text, fact_type, path.name):
+                    fact, reason = (None, fault) if fault else _fact(fact_type, row)
+                    if fact is None:
+                        yield FeedRow(NO_FACT, None, rank, fact_type.KIND, path.name, line, "", reason)
+                    else:
+                        content = fact.model_dump_json()
+                        yield FeedRow(phase, fact.business_date, rank, fact_type.KIND, path.name, line, content)
             except UnicodeDecodeError as error:
                 raise InvalidInput(
                     f"{path.name} is not UTF-8: {error.reason} ({error.object[error.start : error.end]!r})."
                 ) from None
+
+
+def _fact(fact_type: type[Fact], row: dict[str, Any]) -> tuple[Fact | None, str]:
+    try:
+        return read_fact(fact_type, row), ""
+    except InvalidInput as error:
+        return None, str(error)
 
 
 class _Hashing(BufferedReader):

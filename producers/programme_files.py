@@ -1,7 +1,7 @@
 """Programme files: YAML 1.2 (so `NO` is Norway and a date is a date), every fault reported at once, by line."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -86,20 +86,23 @@ def _sentence(fault: Any) -> str:
 def _steps(tree: Any, path: tuple[str | int, ...]) -> list[str | int]:
     """Give the keys of a fault's path that are in the file, leaving out what pydantic adds (union branches)."""
     steps: list[str | int] = []
-    node = tree
+    node: Any = tree
     for key in path:
         if (isinstance(node, dict) and key in node) or (
             isinstance(node, list) and isinstance(key, int) and key < len(node)
         ):
             steps.append(key)
-            node = node[key]
+            node = cast("Any", node)[key]
     return steps
 
 
 def _line_of(tree: Any, path: tuple[str | int, ...]) -> int:
-    node, line = tree, 1
+    node: Any = tree
+    line = 1
     for key in _steps(tree, path):
-        position = node.lc.key(key) if isinstance(node, dict) else node.lc.item(key)
+        position = (
+            node.lc.item(key) if isinstance(key, int) and isinstance(node, list) else cast("Any", node).lc.key(key)
+        )
         line = position[0] + 1
         node = node[key]
     return line

@@ -1,7 +1,7 @@
 """The bonus journal: every bonus line, its double entry, and what it changes in a balance (rules.md, Balances).
 
-A line of +X debits `bonus-expense:<scheme>` and credits `payable:<partner>`; a negative one the other way round, so that
-both sides are positive numbers. The fold checks that each batch balances per currency, and against its lines.
+A line of +X debits `bonus-expense:<scheme>` and credits `payable:<partner>`; a negative one the other way round. Both sides
+are one positive amount in one row, so no entry can be half there; the fold checks each batch's accounts against its lines.
 """
 
 import datetime as dt
@@ -14,7 +14,6 @@ from domain.events import BonusAccrued, BonusClawedBack, KickbackSettled
 from projections.recorded import Recorded
 
 Category = Literal["accrued", "clawed_back", "paid"]
-Side = Literal["debit", "credit"]
 BonusEvent = BonusAccrued | BonusClawedBack | KickbackSettled
 
 EXPENSE = "bonus-expense:"
@@ -47,12 +46,12 @@ class BonusLine(NamedTuple):
 
 
 class Posting(NamedTuple):
-    """One side of a line's double entry; `amount` is positive."""
+    """A line's double entry: `amount`, which is positive, is debited to one account and credited to the other."""
 
     position: int
     n: int
-    side: Side
-    account: str
+    debit: str
+    credit: str
     currency: str
     amount: Decimal
     posting_date: dt.date
@@ -113,17 +112,12 @@ def bonus_lines(at: Recorded, partner: str, event: BonusEvent) -> list[BonusLine
     ]
 
 
-def postings(line: BonusLine) -> tuple[Posting, Posting]:
-    """Give the two sides of a line, debit first."""
-    debit, credit = EXPENSE + line.scheme, PAYABLE + line.partner
-    amount = line.amount
+def posting(line: BonusLine) -> Posting:
+    """Give the double entry of a line."""
+    debit, credit, amount = EXPENSE + line.scheme, PAYABLE + line.partner, line.amount
     if amount < 0:
         debit, credit, amount = credit, debit, -amount
-    position, n, currency, posting_date = line.position, line.n, line.currency, line.posting_date
-    return (
-        Posting(position, n, "debit", debit, currency, amount, posting_date),
-        Posting(position, n, "credit", credit, currency, amount, posting_date),
-    )
+    return Posting(line.position, line.n, debit, credit, line.currency, amount, line.posting_date)
 
 
 def balance_changes(lines: Iterable[BonusLine]) -> list[BalanceChange]:
@@ -145,25 +139,32 @@ _COLUMN: dict[Category, int] = {"accrued": 0, "clawed_back": 1, "paid": 2}
 
 
 def check_balanced(lines: Iterable[BonusLine], entries: Iterable[Posting]) -> None:
-    """Check that debits equal credits per currency, and that what partners are owed equals the sum of the lines.
+    """Check per currency that what is owed, what is expensed and the lines are one sum, so that debits equal credits.
 
     Raises:
-        IntegrityFault: they do not; nothing of the batch may be written.
+        IntegrityFault: they are not, or an entry's amount is not above zero; nothing of the batch may be written.
+
     """
-    difference: dict[str, Decimal] = {}
-    payable: dict[str, Decimal] = {}
-    for entry in entries:
-        if entry.amount <= 0:
-            raise IntegrityFault(
-                f"Posting {line_id(entry.position, entry.n)} has the amount {entry.amount}, not above zero."
-            )
-        signed = entry.amount if entry.side == "debit" else -entry.amount
-        difference[entry.currency] = difference.get(entry.currency, Decimal(0)) + signed
-        if entry.account.startswith(PAYABLE):
-            payable[entry.currency] = payable.get(entry.currency, Decimal(0)) - signed
+    zero = Decimal(0)
+    due: dict[str, Decimal] = {}
+    owed: dict[str, Decimal] = {}
+    expensed: dict[str, Decimal] = {}
     for line in lines:
-        payable[line.currency] = payable.get(line.currency, Decimal(0)) - line.amount
-    for what, sums in (("debits and credits differ by", difference), ("payables and bonus lines differ by", payable)):
-        for currency, amount in sums.items():
-            if amount:
-                raise IntegrityFault(f"The journal does not balance: {what} {currency} {amount}; nothing was written.")
+        due[line.currency] = due.get(line.currency, zero) + line.amount
+    for entry in entries:
+        amount, currency = entry.amount, entry.currency
+        if not amount > 0:
+            raise IntegrityFault(
+                f"The entry of {line_id(entry.position, entry.n)} has the amount {amount}, not above 0."
+            )
+        for account, change in ((entry.debit, -amount), (entry.credit, amount)):
+            if account.startswith(PAYABLE):
+                owed[currency] = owed.get(currency, zero) + change
+            else:
+                expensed[currency] = expensed.get(currency, zero) - change
+    for currency in {*due, *owed, *expensed}:
+        sums = [side.get(currency, zero) for side in (due, owed, expensed)]
+        if sums != [sums[0]] * 3:
+            raise IntegrityFault(
+                f"The journal does not balance in {currency}: lines {sums[0]}, payables {sums[1]}, expenses {sums[2]}."
+            )

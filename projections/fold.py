@@ -36,7 +36,7 @@ from projections.bonus_journal import (
     balance_changes,
     bonus_lines,
     check_balanced,
-    postings,
+    posting,
 )
 from projections.recorded import Recorded
 from projections.sales import ReversalRow, SaleRow, reversal_row, sale_row
@@ -68,6 +68,7 @@ def fold(batch: Iterable[Recorded]) -> Rows:
 
     Raises:
         IntegrityFault: an event of a partner stands on another stream, or the journal does not balance.
+
     """
     rows = Rows()
     audit = rows.audit
@@ -128,7 +129,7 @@ def _reversal(rows: Rows, at: Recorded, event: SaleReversed) -> None:
 def _bonus(rows: Rows, at: Recorded, event: BonusEvent) -> None:
     for line in bonus_lines(at, _partner(at), event):
         rows.lines.append(line)
-        rows.postings += postings(line)
+        rows.postings.append(posting(line))
 
 
 def _advanced(rows: Rows, at: Recorded, event: LedgerAdvanced) -> None:

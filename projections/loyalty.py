@@ -61,6 +61,7 @@ def membership(changes: Iterable[tuple[Change, dt.date]]) -> Membership:
 
     Raises:
         IntegrityFault: the changes do not follow from one another; the projection must be rebuilt.
+
     """
     enrolled_on: dt.date | None = None
     ended_on: dt.date | None = None

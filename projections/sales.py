@@ -4,6 +4,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import NamedTuple
 
+from domain.errors import IntegrityFault
 from domain.events import SaleRecorded, SaleReversed
 from projections.recorded import Recorded
 
@@ -41,7 +42,14 @@ class ReversalRow(NamedTuple):
 
 
 def sale_row(at: Recorded, partner: str, event: SaleRecorded) -> SaleRow:
-    """Give the row of a deal."""
+    """Give the row of a deal.
+
+    Raises:
+        IntegrityFault: the amount is not a number (JSON has no such thing, but its strings have).
+
+    """
+    if not event.amount.is_finite():
+        raise IntegrityFault(f"Deal {event.deal_id} at position {at.envelope.position} has the amount {event.amount}.")
     return SaleRow(
         at.envelope.position,
         event.deal_id,

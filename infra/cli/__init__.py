@@ -1,1 +1,1 @@
-"""Placeholder docstring, replaced as the package takes shape."""
+"""The command line: `partner-ledger`. Each command's contract is in feeds-and-commands.md."""

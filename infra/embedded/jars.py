@@ -47,19 +47,19 @@ class Jar:
 
 
 def cache_folder() -> Path:
-    """The folder in the user's cache that all homes share: jars, and what the Java machine derives from them."""
+    """Name the folder in the user's cache that all homes share."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "partner-ledger" / f"kafka-{KAFKA_VERSION}"
 
 
 def locked_jars(lock_file: Path = LOCK_FILE) -> list[Jar]:
-    """The jars as pinned, in the order of the class path."""
+    """Read the jars as pinned, in the order of the class path."""
     lines = (line.split() for line in lock_file.read_text().splitlines() if line and not line.startswith("#"))
     return [Jar(coordinate, sha256) for sha256, coordinate in lines]
 
 
 def class_path(folder: Path, jars: Iterable[Jar], say: Callable[[str], None]) -> list[Path]:
-    """The jars as files in `folder`, each verified; missing ones are fetched first.
+    """Give the jars as files in `folder`, each verified; missing ones are fetched first.
 
     Raises IntegrityFault naming the jar whose digest is another, and ServiceUnreachable if one cannot be fetched.
     """

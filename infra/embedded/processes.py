@@ -11,10 +11,11 @@ between the two, the process is still found.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from infra.embedded.locks import exclusive
 # Not PARTNER_LEDGER_...: those names are settings, and unknown ones are refused.
 MARK = "LEDGER_BACKGROUND_PROCESS"
 LOCK_TIMEOUT_S = 60.0
+CLEAR_TIMEOUT_S = 5.0
 POLL_S = 0.02
 # The system counts a process's creation from the boot, and the boot's time of day moves a little when the clock is set.
 CREATED_TOLERANCE_S = 1.0
@@ -77,7 +79,7 @@ def start_background(
 
 
 def running(home: Path, name: str) -> int | None:
-    """The pid of the process `name` of this home, None if it does not run."""
+    """Give the pid of the process `name` of this home, None if it does not run."""
     found = _find(home, name)
     return None if found is None else found.pid
 
@@ -95,8 +97,27 @@ def stop(home: Path, name: str, timeout: float, ask_with: signal.Signals = signa
 
 
 def recorded(home: Path) -> list[str]:
-    """The names of the processes that were started under this home and not stopped; they may have ended by themselves."""
+    """List the names of the processes that were started under this home and not stopped; they may have ended by themselves."""
     return sorted(path.stem for path in (home / "run").glob("*.json"))
+
+
+def clear_half_made(folders: Iterable[Path], program: Path) -> None:
+    """Remove what a start that was cut off has left, and end the `program` that may still be at work in it.
+
+    Whoever calls this holds the lock under which the folders are made, so none of them is in use by another start.
+    """
+    for folder in folders:
+        for process in psutil.process_iter():
+            try:
+                command = process.cmdline()
+                if command[:1] == [str(program)] and any(str(folder) in argument for argument in command):
+                    process.kill()
+            except psutil.Error:  # gone meanwhile, or not ours to look into
+                continue
+        deadline = time.monotonic() + CLEAR_TIMEOUT_S
+        while folder.exists() and time.monotonic() < deadline:  # its last writes may still be under way
+            shutil.rmtree(folder, ignore_errors=True)
+            time.sleep(POLL_S)
 
 
 def log_path(home: Path, name: str) -> Path:
@@ -105,7 +126,7 @@ def log_path(home: Path, name: str) -> Path:
 
 
 def last_lines(log: Path, lines: int = 12) -> str:
-    """The end of a log, indented, for an error message."""
+    """Give the end of a log, indented, for an error message."""
     try:
         text = log.read_bytes()[-16_384:].decode("utf-8", errors="replace")
     except FileNotFoundError:

@@ -1,0 +1,221 @@
+"""The one place that wires: settings to servers, adapters to ports, background processes to a home.
+
+Nothing else constructs an adapter. A command asks for a `Runtime`; what it needs is started or connected on first use.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import cached_property
+
+from eventsourcing.persistence import OperationalError
+from psycopg2.extensions import parse_dsn
+
+from domain.application import Ledger
+from domain.errors import ServiceUnreachable
+from domain.recording import LedgerStore
+from infra.embedded import processes
+from infra.embedded.servers import Endpoints, Servers
+from infra.kafka.ledger_topics import ensure_topics, relayed_position
+from infra.postgres.event_log import PostgresEventLog
+from infra.postgres.migrate import is_prepared, migrate
+from infra.postgres.projections.read_models import PostgresReadModels
+from infra.postgres.staging import PostgresFeedStaging
+from infra.projector_process import run_projector
+from infra.relay_process import run_relay
+from infra.settings import PREFIX, Settings
+from producers.importer import FeedStaging, Importer
+from projections.queries import ReadModels
+
+RELAY, PROJECTOR = "relay", "projector"
+BACKGROUND_PROCESSES = (RELAY, PROJECTOR)
+
+Say = Callable[[str], None]
+OnWait = Callable[[int, int], None]
+"""Called while waiting for the projections, with the position applied and the one waited for."""
+
+
+class Runtime:
+    """One ledger: its servers, and what is connected to them."""
+
+    def __init__(self, settings: Settings, say: Say) -> None:
+        self.settings = settings
+        self.say = say
+        self.servers = Servers(settings, say)
+
+    @cached_property
+    def endpoints(self) -> Endpoints:
+        """Start what is not up (servers, relay, projector), bring the schema up to date; give where all of it is."""
+        endpoints = self.servers.up()
+        prepare(self.settings, endpoints)
+        for name in BACKGROUND_PROCESSES:
+            self._start(name)
+        return endpoints
+
+    def _start(self, name: str) -> None:
+        home = self.settings.home
+        if processes.running(home, name) is None:
+            argv = [sys.executable, "-m", "infra.cli.app", "run", name]
+            # In the home, so that a .env beside the caller does not count twice; and watched by `wait_until_projected`.
+            processes.start_background(home, name, argv, environment_of(self.settings), settle_s=0, cwd=home)
+            self.say(f"Started the {name}; its log is {processes.log_path(home, name)}.")
+
+    def up(self) -> Endpoints:
+        """Start what is not up, as `endpoints` does on its first use."""
+        return self.endpoints
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The application, on the application's login."""
+        return make_ledger(self.settings, self.endpoints, self.say)
+
+    @cached_property
+    def read_models(self) -> ReadModels:
+        """The projections, on the reader's login."""
+        return PostgresReadModels(self.endpoints.read_database_url)
+
+    def importer(self) -> tuple[Importer, FeedStaging]:
+        """Make an importer and the staging that it uses; close the staging afterwards."""
+        staging = PostgresFeedStaging(self.endpoints.database_url)
+        return Importer(self.ledger, staging, self.settings.import_batch_facts), staging
+
+    def last_position(self) -> int:
+        """Give the last position of the store."""
+        store: LedgerStore = self.ledger.recorder  # type: ignore[assignment]  # our factory makes no other recorder
+        return store.head().position
+
+    def wait_until_projected(self, on_wait: OnWait) -> int:
+        """Wait until the projections have applied (or parked) what the store holds now; give that position.
+
+        Raises:
+            ServiceUnreachable: nothing moved for `wait_timeout_s`; what was recorded is safe.
+
+        """
+        target = self.last_position()
+        seen, moved = -1, time.monotonic()
+        pause_s = 0.01
+        while True:
+            standing = self.read_models.standing()
+            reached = standing.applied + standing.parked
+            on_wait(min(reached, target), target)
+            if reached >= target:
+                return target
+            self._check_background()
+            if reached != seen:
+                seen, moved = reached, time.monotonic()
+            elif time.monotonic() - moved > self.settings.wait_timeout_s:
+                raise ServiceUnreachable(
+                    f"The projections stand at {reached} of {target} events and have not moved for"
+                    f" {self.settings.wait_timeout_s} s. What was recorded is safe; see the logs in"
+                    f" {self.settings.home / 'logs'}."
+                )
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, 0.2)
+
+    def _check_background(self) -> None:
+        """Say at once why nothing will come, where relay or projector has stopped."""
+        home = self.settings.home
+        for name in BACKGROUND_PROCESSES:
+            if processes.running(home, name) is None:
+                log = processes.log_path(home, name)
+                raise ServiceUnreachable(
+                    f"The {name} has stopped; what was recorded is safe. The end of its log {log}:\n{processes.last_lines(log, 3)}"
+                )
+
+    def close(self) -> None:
+        """Let the application's connections go; what runs in the background stays up."""
+        if "ledger" in self.__dict__:
+            self.ledger.close()
+
+    def down(self) -> bool:
+        """Stop relay, projector and the embedded servers; False if nothing ran."""
+        return self.servers.down()
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Give the environment in which another process has the same settings, whatever this one's own says."""
+    environment = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
+    for name, value in settings.model_dump(mode="json").items():
+        if value is not None:
+            environment[PREFIX + name.upper()] = str(value)
+    return environment
+
+
+def prepare(settings: Settings, endpoints: Endpoints) -> None:
+    """Bring the store's schema up to date and make the topics; cheap where both are there."""
+    logins = {
+        "application": _login(endpoints.database_url),
+        "reader": _login(endpoints.read_database_url),
+        "projector": _login(endpoints.projector_database_url),
+    }
+    migrate(endpoints.admin_database_url, logins=logins)
+    ensure_topics(endpoints.bootstrap_servers, settings.kafka_partitions, settings.kafka_replication_factor)
+
+
+def _login(url: str) -> str:
+    return str(parse_dsn(url).get("user") or os.environ.get("PGUSER") or os.environ.get("USER") or "postgres")
+
+
+def make_ledger(settings: Settings, endpoints: Endpoints, say: Say) -> Ledger:
+    """Make the application on the event store of an endpoint."""
+    environment = {
+        "PERSISTENCE_MODULE": "infra.postgres.factory",
+        "POSTGRES_LEDGER_URL": endpoints.database_url,
+        "POSTGRES_LEDGER_TIMEZONE": settings.timezone,
+    }
+    return Ledger(environment, patience=_Patience(settings.wait_timeout_s, say))
+
+
+class _Patience:
+    """Waits while PostgreSQL is away, saying so once, and gives up after a time without an answer."""
+
+    def __init__(self, timeout_s: int, say: Say) -> None:
+        self._timeout_s = timeout_s
+        self._say = say
+        self._since: float | None = None
+        self._last = 0.0
+
+    def __call__(self, error: OperationalError) -> None:
+        now = time.monotonic()
+        if self._since is None or now - self._last > self._timeout_s:
+            self._since = now
+            self._say(f"PostgreSQL does not answer; waiting up to {self._timeout_s} s for it. Nothing is lost.")
+        self._last = now
+        if now - self._since > self._timeout_s:
+            self._since = None
+            raise ServiceUnreachable(
+                f"PostgreSQL did not answer for {self._timeout_s} s ({str(error).strip()});"
+                " what was recorded is safe, run the same command again when it is back."
+            ) from error
+        time.sleep(0.25)
+
+
+def run_in_foreground(name: str, settings: Settings) -> None:
+    """Run relay or projector in this process until SIGTERM or Ctrl-C, against the servers that run."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("kafka").setLevel(logging.ERROR)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    endpoints = Servers(settings, logging.info).up()
+    prepare(settings, endpoints)
+    {RELAY: run_relay, PROJECTOR: run_projector}[name](settings, endpoints, stop)
+
+
+def progress_figures(endpoints: Endpoints) -> dict[str, int | None]:
+    """Give how far store, relay and projections are; a ledger that was never used has not even tables: all null."""
+    if not is_prepared(endpoints.read_database_url):
+        return dict.fromkeys(("events", "relayed", "projected", "parked", "lag"))
+    events = PostgresEventLog(endpoints.read_database_url).last_position()
+    standing = PostgresReadModels(endpoints.read_database_url).standing()
+    return {
+        "events": events,
+        "relayed": relayed_position(endpoints.bootstrap_servers) or 0,
+        "projected": standing.applied,
+        "parked": standing.parked,
+        "lag": events - standing.applied - standing.parked,
+    }

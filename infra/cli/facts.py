@@ -1,0 +1,193 @@
+"""Commands that tell the ledger something: import, advance."""
+
+import csv
+import datetime as dt
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from domain.recording import RefusedRow
+from infra.bootstrap import Runtime
+from infra.cli.console import out, print_json, progress, say, table
+from infra.cli.services import Json
+from infra.settings import load_settings
+from producers.feeds import FeedFolder
+from producers.importer import ImportSummary
+
+facts_commands = typer.Typer()
+
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until the projections have caught up.")]
+SHOWN_REFUSALS = 20
+PARTNERS_A_PAGE = 500
+
+
+def parse_date(text: str) -> dt.date:
+    """Read a date argument; wrong ones are wrong usage."""
+    try:
+        if len(text) != len("2012-01-31"):
+            raise ValueError(text)
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a date (YYYY-MM-DD)") from None
+
+
+@facts_commands.command("import")
+def import_feeds(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Feed folders, imported one after the other.", metavar="FOLDER…")
+    ],
+    *,
+    no_wait: NoWait = False,
+    json: Json = False,
+) -> None:
+    """Import feed folders: facts become events, refused rows are listed with file, line and reason.
+
+    Cut off at any point and run again, an import goes on where it was. Exit code 1 if rows were refused.
+
+    Example: partner-ledger import feeds/2012-01 --json
+    """
+    feeds = [FeedFolder(folder) for folder in folders]
+    runtime = Runtime(load_settings(), say)
+    runtime.up()
+    began = time.monotonic()
+    summaries: list[tuple[FeedFolder, ImportSummary]] = []
+    with progress(shown=not json) as bar:
+        for feed in feeds:
+            summaries.append((feed, import_feed(runtime, feed, bar)))
+        position = runtime.last_position() if no_wait else wait_for_projections(runtime, bar)
+    runtime.close()
+    seconds = round(time.monotonic() - began, 3)
+    refused = [(feed, row) for feed, summary in summaries for row in summary.refused]
+    rejects = _write_rejects(runtime, refused) if refused else None
+    document = {
+        "recorded": sum(summary.recorded for _, summary in summaries),
+        "duplicates": sum(summary.duplicates for _, summary in summaries),
+        "refused": [_refusal(feed, row, named=len(feeds) > 1) for feed, row in refused],
+        "events": sum(summary.events for _, summary in summaries),
+        "seconds": seconds,
+        "position": position,
+        "rejects_file": None if rejects is None else str(rejects),
+    }
+    if json:
+        print_json(document)
+    else:
+        _print_import(document, [row for _, row in refused], rejects, waited=not no_wait)
+    if refused:
+        raise typer.Exit(1)
+
+
+def _refusal(feed: FeedFolder, row: RefusedRow, *, named: bool) -> dict[str, object]:
+    refusal: dict[str, object] = {"file": row.file, "line": row.line, "reason": row.reason}
+    return {"folder": str(feed.folder), **refusal} if named else refusal
+
+
+def import_feed(runtime: Runtime, feed: FeedFolder, bar: Progress) -> ImportSummary:
+    """Import one folder with its progress on a bar."""
+    importer, staging = runtime.importer()
+    reading = bar.add_task(f"Reading {feed.folder}", total=None)
+    deciding = bar.add_task("Deciding", total=None, visible=False)
+
+    def on_staged(rows: int, _: int) -> None:
+        bar.update(reading, completed=rows)
+
+    def on_progress(done: int, rows: int) -> None:
+        bar.update(reading, visible=False)
+        bar.update(deciding, completed=done, total=rows, visible=True)
+
+    try:
+        return importer.run(feed, on_staged, on_progress)
+    finally:
+        staging.close()
+
+
+def wait_for_projections(runtime: Runtime, bar: Progress) -> int:
+    """Wait until the projections have caught up; give the position they then stand at."""
+    waiting = bar.add_task("Projecting", total=None)
+
+    def on_wait(reached: int, target: int) -> None:
+        bar.update(waiting, completed=reached, total=target)
+
+    return runtime.wait_until_projected(on_wait)
+
+
+def _write_rejects(runtime: Runtime, refused: Sequence[tuple[FeedFolder, RefusedRow]]) -> Path:
+    """Write what was refused beside the ledger's logs, in the shape in which it can be worked off."""
+    folder = runtime.settings.home / "rejects"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["folder", "file", "line", "reason"])
+        writer.writerows([str(feed.folder), row.file, row.line, row.reason] for feed, row in refused)
+    return path
+
+
+def _print_import(
+    document: dict[str, object], refused: Sequence[RefusedRow], rejects: Path | None, *, waited: bool
+) -> None:
+    out.print(
+        f"{document['recorded']:,} facts recorded, {document['duplicates']:,} duplicates, {len(refused):,} refused;"
+        f" {document['events']:,} events in {document['seconds']:,.1f} s."
+    )
+    if waited:
+        out.print(f"The projections have caught up, at position {document['position']:,}.")
+    if refused:
+        view = table(
+            f"Refused ({min(len(refused), SHOWN_REFUSALS)} of {len(refused)})",
+            "file",
+            "line",
+            "reason",
+            right=("line",),
+        )
+        for row in refused[:SHOWN_REFUSALS]:
+            view.add_row(row.file, f"{row.line:,}", row.reason)
+        out.print(view)
+        out.print(f"All of them are in {rejects}", markup=False)
+
+
+@facts_commands.command("advance")
+def advance(
+    to: Annotated[dt.date, typer.Option("--to", parser=parse_date, metavar="DATE", help="The ledger's new date.")],
+    *,
+    no_wait: NoWait = False,
+    json: Json = False,
+) -> None:
+    """Set the ledger's date and decide what falls due up to it, for every partner. Run it daily.
+
+    The same date told again only finishes what an interrupted run left.
+
+    Example: partner-ledger advance --to 2012-04-01
+    """
+    runtime = Runtime(load_settings(), say)
+    began = time.monotonic()
+    with progress(shown=not json) as bar:
+        advanced, events = advance_ledger(runtime, to, bar)
+        position = runtime.last_position() if no_wait else wait_for_projections(runtime, bar)
+    runtime.close()
+    seconds = round(time.monotonic() - began, 3)
+    if json:
+        print_json(
+            {"ledger_date": to, "advanced": advanced, "events": events, "seconds": seconds, "position": position}
+        )
+        return
+    state = f"The ledger's date is {to} now" if advanced else f"The ledger's date was {to} already"
+    out.print(f"{state}; {events:,} events in {seconds:,.1f} s.")
+
+
+def advance_ledger(runtime: Runtime, to: dt.date, bar: Progress) -> tuple[bool, int]:
+    """Advance the ledger and decide what is due, page by page; give whether its date changed, and the number of events."""
+    ledger = runtime.ledger
+    advanced = ledger.advance(to, f"advance:{to}:{uuid.uuid4()}")
+    events = int(advanced)
+    deciding = bar.add_task("Deciding what is due", total=None)
+    page = ledger.partner_ids(None, PARTNERS_A_PAGE)
+    while page:
+        events += ledger.decide_due(page, f"advance:{to}:{page[0]}")
+        bar.update(deciding, advance=len(page))
+        page = ledger.partner_ids(page[-1], PARTNERS_A_PAGE)
+    return advanced, events

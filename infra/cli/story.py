@@ -1,0 +1,137 @@
+"""`demo`: the whole story on a small partner network that it makes itself, in a home of its own."""
+
+import datetime as dt
+import shutil
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from domain.errors import InvalidInput
+from infra.bootstrap import Runtime
+from infra.cli.console import amount, out, progress, say, table
+from infra.cli.facts import advance_ledger, import_feed, wait_for_projections
+from infra.cli.standings import print_tiers, show_partner, tier_order
+from infra.demo.network import NetworkSummary, write_network
+from infra.settings import Settings, load_settings
+from producers.feeds import FeedFolder
+from projections.queries import PartnersAnswer
+
+story_commands = typer.Typer()
+
+MARK = "made-by-partner-ledger-demo"
+"""A file that says that the folder is the demo's own, and may be made anew."""
+CHANGE = dt.date(2011, 10, 1)
+LAST_DAY = dt.date(2013, 12, 31)
+SHOWN_BALANCES = 10
+
+
+@story_commands.command("demo")
+def demo(
+    *,
+    folder: Annotated[
+        Path, typer.Option("--folder", metavar="FOLDER", help="Where the demo keeps its feeds and its ledger.")
+    ] = Path("partner-ledger-demo"),
+) -> None:
+    """Make a Swiss network of 600 partners, import it, and show tiers, balances and one partner's history.
+
+    It has a home of its own, made anew each time. Feeds and ledger stay in the folder to be looked at; nothing is left
+    running.
+
+    Example: partner-ledger demo
+    """
+    folder = folder.absolute()
+    settings = _own_settings(folder)
+    _make_room(folder, settings)
+    network = write_network(folder / "feeds")
+    out.print(
+        f"A network of {network.partners:,} partners, {network.deals:,} deals and {network.trainings:,} trainings"
+        f" is in {folder / 'feeds'}",
+        markup=False,
+    )
+    runtime = Runtime(settings, say)
+    try:
+        _tell(runtime, folder)
+        _show(runtime, network)
+    finally:
+        runtime.close()
+        runtime.down()
+    out.print(
+        f"Nothing is left running. Look on with: PARTNER_LEDGER_HOME={settings.home} partner-ledger partners",
+        markup=False,
+    )
+
+
+def _own_settings(folder: Path) -> Settings:
+    """Give settings with a home of the demo's own and embedded servers, whatever is set otherwise."""
+    servers = dict.fromkeys(
+        ("kafka", "database_url", "admin_database_url", "read_database_url", "projector_database_url")
+    )
+    return load_settings().model_copy(update={"home": folder / "ledger", **servers})
+
+
+def _make_room(folder: Path, settings: Settings) -> None:
+    """Clear what an earlier demo left in its folder; refuse a folder that is somebody's own."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARK).exists():
+            raise InvalidInput(f"{folder} is not empty and not a demo's own; name another one with --folder.")
+        Runtime(settings, say).down()
+        for name in ("feeds", "ledger"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
+
+
+def _tell(runtime: Runtime, folder: Path) -> None:
+    runtime.up()
+    with progress() as bar:
+        summary = import_feed(runtime, FeedFolder(folder / "feeds"), bar)
+        _, due = advance_ledger(runtime, LAST_DAY, bar)
+        position = wait_for_projections(runtime, bar)
+    out.print(
+        f"{summary.recorded:,} facts and what follows from them are {summary.events + due:,} events"
+        f" on Kafka, positions 1 to {position:,}."
+    )
+    for row in summary.refused:
+        out.print(f"Refused, {row.file} line {row.line}: {row.reason}", markup=False)
+
+
+def _show(runtime: Runtime, network: NetworkSummary) -> None:
+    for as_of in (CHANGE, LAST_DAY):
+        out.print()
+        answer = runtime.read_models.tiers(as_of)
+        print_tiers(answer, tier_order(runtime, answer))
+    out.print()
+    _print_balances(runtime.read_models.partners(LAST_DAY))
+    out.print()
+    show_partner(runtime, network.protagonist, None, json=False)
+
+
+def _print_balances(answer: PartnersAnswer) -> None:
+    """Print the largest balances, and the totals of all of them."""
+    balances = [(standing, balance) for standing in answer.partners for balance in standing.balances]
+    largest = sorted(balances, key=lambda pair: pair[1].payable, reverse=True)[:SHOWN_BALANCES]
+    figures = ("accrued", "clawed back", "payable")
+    view = table(
+        f"Bonus balances as of {answer.as_of}: the largest {len(largest)} of {len(balances):,}",
+        *("partner", "name", "tier", "currency", *figures),
+        right=figures,
+    )
+    for standing, b in largest:
+        who = standing.partner
+        view.add_row(
+            who.partner,
+            who.name,
+            standing.tier,
+            b.currency,
+            amount(b.accrued),
+            amount(b.clawed_back),
+            amount(b.payable),
+        )
+    view.add_section()
+    for currency in sorted({b.currency for _, b in balances}):
+        of = [b for _, b in balances if b.currency == currency]
+        sums = [sum((getattr(b, name) for b in of), Decimal(0)) for name in ("accrued", "clawed_back", "payable")]
+        view.add_row("all", "", "", currency, *(amount(total) for total in sums))
+    out.print(view)

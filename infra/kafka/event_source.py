@@ -1,0 +1,161 @@
+"""The events topic as the projector reads it: port `consumers.projector.EventSource` on kafka-python.
+
+A consumer that was assigned a partition does not know where to read it from before it has been told (`seek`): until
+then the partition is paused, so nothing is read from a place of Kafka's choosing. Rebalances happen on the client's own
+thread; here they are only noted, and the projector asks for them after each poll.
+"""
+
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
+
+from consumers.projector import TopicIdentity
+from consumers.sequencing import SourceRecord
+from domain.errors import IntegrityFault, ServiceUnreachable
+from infra.kafka.admin import cluster_id, topic_id
+from infra.kafka.clients import read_committed_consumer, unreachable
+
+POLL_MS = 200
+"""How long a poll waits where nothing is there; also how soon a stop or a rebalance is noticed."""
+
+SILENCE_S = 3.0
+"""After so long without a record, whether Kafka is there at all is asked."""
+
+ANSWER_MS = 5_000
+CLOSE_MS = 3_000
+
+
+class KafkaEventSource:
+    """A member of the projector's consumer group on one topic."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        *,
+        group_id: str,
+        max_records: int,
+        session_timeout_ms: int = 6_000,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._group_id = group_id
+        self._max_records = max_records
+        self._session_timeout_ms = session_timeout_ms
+        self._consumer: KafkaConsumer | None = None
+        self._assignment = _Assignment()
+        self._heard_at = 0.0
+
+    def identity(self) -> TopicIdentity:
+        """Ask Kafka which topic this is now."""
+        cluster, topic = cluster_id(self._bootstrap), topic_id(self._bootstrap, self._topic)
+        if topic is None:
+            raise ServiceUnreachable(
+                f"Kafka at {self._bootstrap} has no topic {self._topic} (yet); the relay makes it."
+            )
+        return TopicIdentity(self._topic, cluster, topic)
+
+    def poll(self) -> Mapping[int, Sequence[SourceRecord]]:
+        """Wait a moment for committed records, by partition."""
+        try:
+            consumer = self._opened()
+            polled = consumer.poll(timeout_ms=POLL_MS)
+            if polled:
+                self._heard_at = time.monotonic()
+        except (OffsetOutOfRangeError, LogTruncationError) as error:
+            raise IntegrityFault(
+                f"Kafka has no record at an offset that topic {self._topic} was read up to ({error!r}):"
+                " the topic has lost records; compare it with the store before anything else."
+            ) from error
+        except KafkaError as error:
+            self._drop()
+            raise unreachable(self._bootstrap, error) from error
+        if not polled and time.monotonic() - self._heard_at > SILENCE_S:
+            self._ask(consumer)
+        return {partition.partition: records for partition, records in polled.items()}
+
+    def assigned_anew(self) -> Collection[int] | None:
+        """Give the partitions assigned, if the assignment changed since this was asked last; otherwise None."""
+        return self._assignment.taken()
+
+    def seek(self, next_offsets: Mapping[int, int]) -> None:
+        """Read on from these offsets; a partition that is not ours any more is left alone."""
+        consumer = self._consumer
+        if consumer is None:
+            return
+        for partition, offset in next_offsets.items():
+            ours = TopicPartition(self._topic, partition)
+            try:
+                consumer.seek(ours, offset)
+                consumer.resume(ours)
+            except (ValueError, KeyError):
+                # Taken away meanwhile, on the client's thread: that is noted, and the projector seeks again.
+                continue
+
+    def close(self) -> None:
+        """Leave the group, so that others take over at once."""
+        self._drop()
+
+    def _opened(self) -> KafkaConsumer:
+        if self._consumer is None:
+            consumer = read_committed_consumer(
+                self._bootstrap, self._group_id, self._session_timeout_ms, max_poll_records=self._max_records
+            )
+            self._assignment = _Assignment()
+            consumer.subscribe([self._topic], listener=_Listener(consumer, self._assignment))
+            self._consumer = consumer
+            self._heard_at = time.monotonic()
+        return self._consumer
+
+    def _ask(self, consumer: KafkaConsumer) -> None:
+        """Tell silence from absence: the client itself waits for a broker for ever and says nothing."""
+        partition = TopicPartition(self._topic, 0)
+        try:
+            consumer.end_offsets([partition], timeout_ms=ANSWER_MS)
+        except KafkaError as error:  # the consumer is kept: it finds its way back by itself
+            raise unreachable(self._bootstrap, error) from error
+        self._heard_at = time.monotonic()
+
+    def _drop(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
+            self._assignment.now(())
+
+
+class _Assignment:
+    """The partitions assigned, noted on the client's thread and taken on the projector's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._partitions: frozenset[int] | None = None
+
+    def now(self, partitions: Collection[int]) -> None:
+        with self._lock:
+            self._partitions = frozenset(partitions)
+
+    def taken(self) -> frozenset[int] | None:
+        with self._lock:
+            partitions, self._partitions = self._partitions, None
+        return partitions
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # kafka-python has no types
+    def __init__(self, consumer: KafkaConsumer, assignment: _Assignment) -> None:
+        self._consumer = consumer
+        self._assignment = assignment
+
+    def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
+        """Nothing is ours until the next assignment."""
+        self._assignment.now(())
+
+    def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
+        """Hold the partitions until the projector has said where to read them from."""
+        for partition in assigned:
+            self._consumer.seek(partition, 0)
+        self._consumer.pause(*assigned)
+        self._assignment.now([partition.partition for partition in assigned])

@@ -1,0 +1,1 @@
+"""PostgreSQL, by psycopg2: the event store and its migrations; staged imports; the projections' tables."""

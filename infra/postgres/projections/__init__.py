@@ -1,0 +1,1 @@
+"""The projections' tables in PostgreSQL: one schema per build, written by the projector, read by everyone else."""

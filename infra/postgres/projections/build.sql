@@ -1,0 +1,180 @@
+-- The tables of one build of the projections, created in the schema that the search path names. Except for balances, the
+-- state of streams and the partitions' progress, rows are only ever added, each citing the position it follows from: so
+-- "as known at" is a filter by position. Ids are compared by byte (COLLATE "C"), which is also faster.
+
+-- Where each partition stands. A batch moves next_offset, as its first statement, only from where it started.
+CREATE TABLE partition_progress (
+    topic                text NOT NULL,
+    partition            integer NOT NULL,
+    cluster_id           text NOT NULL,
+    topic_id             text NOT NULL,
+    next_offset          bigint NOT NULL,
+    applied              bigint NOT NULL DEFAULT 0,
+    last_position        bigint NOT NULL DEFAULT 0,
+    ledger_date          date,
+    latest_business_date date,
+    PRIMARY KEY (topic, partition)
+) WITH (fillfactor = 10);
+
+CREATE TABLE stream_version (
+    stream    text COLLATE "C" PRIMARY KEY,
+    partition integer NOT NULL,
+    version   integer NOT NULL,
+    leaf_hash bytea NOT NULL
+) WITH (fillfactor = 50);
+
+-- Records that could not be applied, and those that wait behind them.
+CREATE TABLE parked (
+    topic         text NOT NULL,
+    partition     integer NOT NULL,
+    record_offset bigint NOT NULL,
+    stream        text COLLATE "C" NOT NULL,
+    record_key    bytea,
+    value         bytea,
+    reason        text NOT NULL,
+    parked_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (topic, partition, record_offset)
+);
+CREATE INDEX ON parked (stream);
+
+CREATE TABLE partner (
+    position    bigint NOT NULL,
+    partner     text COLLATE "C" PRIMARY KEY,
+    name        text NOT NULL,
+    country     text NOT NULL,
+    currency    text NOT NULL,
+    enrolled_on date NOT NULL,
+    programme   text NOT NULL
+);
+
+CREATE TABLE tier (
+    position     bigint PRIMARY KEY,
+    partner      text COLLATE "C" NOT NULL,
+    effective_on date NOT NULL,
+    tier         text NOT NULL,
+    reason       text NOT NULL,
+    by_fact      boolean NOT NULL,
+    programme    text NOT NULL
+);
+CREATE INDEX ON tier (partner, position);
+
+CREATE TABLE specialisation (
+    position       bigint PRIMARY KEY,
+    partner        text COLLATE "C" NOT NULL,
+    specialisation text NOT NULL,
+    effective_on   date NOT NULL,
+    held           boolean NOT NULL,
+    by_fact        boolean NOT NULL,
+    programme      text NOT NULL
+);
+CREATE INDEX ON specialisation (partner, position);
+
+CREATE TABLE membership (
+    position     bigint PRIMARY KEY,
+    partner      text COLLATE "C" NOT NULL,
+    change       text NOT NULL,
+    effective_on date NOT NULL,
+    reason       text
+);
+CREATE INDEX ON membership (partner, position);
+
+CREATE TABLE sale (
+    position      bigint NOT NULL,
+    deal_id       text COLLATE "C" PRIMARY KEY,
+    partner       text COLLATE "C" NOT NULL,
+    closed_on     date NOT NULL,
+    family        text NOT NULL,
+    currency      text NOT NULL,
+    amount        numeric NOT NULL,
+    earning       boolean NOT NULL,
+    qualifying    numeric NOT NULL,
+    base_currency text NOT NULL,
+    programme     text NOT NULL,
+    source_ref    text
+);
+CREATE INDEX ON sale (partner, closed_on);
+
+CREATE TABLE reversal (
+    position          bigint NOT NULL,
+    reversal_id       text COLLATE "C" PRIMARY KEY,
+    deal_id           text COLLATE "C" NOT NULL,
+    partner           text COLLATE "C" NOT NULL,
+    reversed_on       date NOT NULL,
+    currency          text NOT NULL,
+    amount            numeric NOT NULL,
+    net               numeric NOT NULL,
+    qualifying_change numeric NOT NULL,
+    reason            text
+);
+CREATE INDEX ON reversal (deal_id);
+
+-- What is left of each deal.
+CREATE VIEW deal AS
+    SELECT s.*, s.amount - coalesce((SELECT sum(r.amount) FROM reversal r WHERE r.deal_id = s.deal_id), 0) AS net FROM sale s;
+
+CREATE TABLE bonus_line (
+    position      bigint NOT NULL,
+    n             integer NOT NULL,
+    partner       text COLLATE "C" NOT NULL,
+    kind          text NOT NULL,
+    cause         text COLLATE "C",
+    scheme        text NOT NULL,
+    category      text NOT NULL,
+    business_date date NOT NULL,
+    posting_date  date NOT NULL,
+    currency      text NOT NULL,
+    amount        numeric NOT NULL,
+    basis         numeric NOT NULL,
+    rate_bp       integer NOT NULL,
+    programme     text NOT NULL,
+    tier          text NOT NULL,
+    PRIMARY KEY (position, n)
+);
+CREATE INDEX ON bonus_line (partner, posting_date);
+
+-- The journal's double entries, one for each line: its amount, above zero, is debited to one account and credited to another.
+CREATE TABLE posting (
+    position     bigint NOT NULL,
+    n            integer NOT NULL,
+    debit        text COLLATE "C" NOT NULL,
+    credit       text COLLATE "C" NOT NULL,
+    currency     text NOT NULL,
+    amount       numeric NOT NULL CHECK (amount > 0),
+    posting_date date NOT NULL,
+    PRIMARY KEY (position, n)
+);
+
+-- The same by account: debits above zero, credits below.
+CREATE VIEW journal AS
+    SELECT position, n, posting_date, debit AS account, currency, amount FROM posting
+    UNION ALL SELECT position, n, posting_date, credit, currency, -amount FROM posting;
+
+-- Sums of lines by the day they were posted on; a balance on a date is their sum up to it.
+CREATE TABLE balance (
+    partner      text COLLATE "C" NOT NULL,
+    currency     text NOT NULL,
+    posting_date date NOT NULL,
+    accrued      numeric NOT NULL,
+    clawed_back  numeric NOT NULL,
+    paid         numeric NOT NULL,
+    lines        integer NOT NULL,
+    PRIMARY KEY (partner, currency, posting_date)
+);
+
+-- Every event once.
+CREATE TABLE audit (
+    position      bigint PRIMARY KEY,
+    stream        text COLLATE "C" NOT NULL,
+    version       integer NOT NULL,
+    type          text NOT NULL,
+    business_date date,
+    recorded_at   timestamptz NOT NULL,
+    actor         text NOT NULL,
+    command_id    text NOT NULL,
+    topic         text NOT NULL,
+    partition     integer NOT NULL,
+    record_offset bigint NOT NULL,
+    leaf_hash     bytea NOT NULL,
+    programme     text,
+    UNIQUE (stream, version)
+);

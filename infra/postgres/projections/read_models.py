@@ -1,0 +1,295 @@
+"""The projections' query side on PostgreSQL, by the login that only reads: port `projections.queries.ReadModels`.
+
+Each page of an answer is a short read-only transaction with one snapshot (a snapshot held for long slows appends down),
+and all pages of an answer stand at the position of the first one.
+"""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - psycopg2 names a class in lower case
+
+from domain.money import currency_digits
+from infra.postgres.projections.builds import live_build, schema
+from infra.postgres.projections.connection import Reconnecting
+from infra.postgres.projections.tables import AUDIT, BONUS_LINE, MEMBERSHIP, PARTNER, TIER
+from projections.audit_trail import AuditRow
+from projections.bonus_journal import BonusLine
+from projections.loyalty import MembershipRow, membership
+from projections.queries import (
+    Balance,
+    Holders,
+    LinesAnswer,
+    ParkedSummary,
+    PartnersAnswer,
+    PartnerStanding,
+    Standing,
+    TiersAnswer,
+)
+from projections.tier_status import PartnerRow, TierRow
+
+PARTNERS_A_PAGE = 1000
+EVENTS_A_PAGE = 5000
+
+_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+_STANDING = """
+SELECT coalesce(max(last_position), 0), coalesce(sum(applied), 0)::bigint, (SELECT count(*) FROM parked),
+    max(ledger_date), max(latest_business_date)
+FROM partition_progress
+"""
+
+_AS_KNOWN_AT = """
+SELECT max(business_date) FROM audit
+WHERE position <= %s AND (type = 'LedgerAdvanced' OR stream LIKE 'partner:%%')
+"""
+
+_TIERS = """
+WITH held AS (
+    SELECT DISTINCT ON (partner) partner, tier FROM tier
+    WHERE position <= %(position)s AND effective_on <= %(as_of)s ORDER BY partner, position DESC
+)
+SELECT country, tier, count(*) FROM held JOIN partner USING (partner)
+WHERE (%(country)s IS NULL OR country = %(country)s) AND NOT EXISTS (
+    SELECT FROM membership m WHERE m.partner = held.partner AND m.change = 'ended'
+        AND m.position <= %(position)s AND m.effective_on <= %(as_of)s)
+GROUP BY country, tier ORDER BY country, tier
+"""
+
+_SPECIALISATIONS = """
+SELECT partner, specialisation FROM (
+    SELECT DISTINCT ON (partner, specialisation) partner, specialisation, held FROM specialisation
+    WHERE partner = ANY (%(ids)s) AND position <= %(position)s AND effective_on <= %(as_of)s
+    ORDER BY partner, specialisation, position DESC
+) AS latest WHERE held ORDER BY partner, specialisation COLLATE "C"
+"""
+
+_BALANCES_NOW = """
+SELECT partner, currency, sum(accrued), sum(clawed_back), sum(paid), sum(lines)::bigint FROM balance
+WHERE partner = ANY (%(ids)s) AND posting_date <= %(as_of)s GROUP BY partner, currency ORDER BY partner, currency
+"""
+
+_BALANCES_AS_KNOWN_AT = """
+SELECT partner, currency, coalesce(sum(amount) FILTER (WHERE category = 'accrued'), 0),
+    coalesce(sum(amount) FILTER (WHERE category = 'clawed_back'), 0),
+    coalesce(sum(amount) FILTER (WHERE category = 'paid'), 0), count(*)
+FROM bonus_line WHERE partner = ANY (%(ids)s) AND position <= %(position)s AND posting_date <= %(as_of)s
+GROUP BY partner, currency ORDER BY partner, currency
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    """What an answer stands at: the date, and the position up to which the ledger is known."""
+
+    as_of: dt.date | None
+    position: int
+
+
+class PostgresReadModels:
+    """The queries on the live build."""
+
+    def __init__(self, url: str) -> None:
+        self._database = Reconnecting(url, "partner-ledger queries")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._database.close()
+
+    def standing(self) -> Standing:
+        """Tell how far the live projections are; cheap."""
+        with self._snapshot() as (_, standing):
+            return standing
+
+    def position_at(self, known_at: dt.datetime) -> int:
+        """Give the last position recorded at or before a moment."""
+        with self._snapshot() as (cursor, standing):
+            if not standing.build:
+                return 0
+            cursor.execute(
+                "SELECT position FROM audit WHERE recorded_at <= %s ORDER BY position DESC LIMIT 1", (known_at,)
+            )
+            row = cursor.fetchone()
+        return 0 if row is None else int(row[0])
+
+    def partners(
+        self, as_of: dt.date | None = None, *, up_to_position: int | None = None, country: str | None = None
+    ) -> PartnersAnswer:
+        """Give every partner enrolled by the date, of one country if wanted."""
+        return self._partners(as_of, up_to_position, "(%(only)s IS NULL OR country = %(only)s)", country)
+
+    def partner(
+        self, partner_id: str, as_of: dt.date | None = None, *, up_to_position: int | None = None
+    ) -> PartnersAnswer:
+        """Give one partner; the answer is empty if it was not enrolled by the date."""
+        return self._partners(as_of, up_to_position, "partner = %(only)s", partner_id)
+
+    def tiers(
+        self, as_of: dt.date | None = None, *, up_to_position: int | None = None, country: str | None = None
+    ) -> TiersAnswer:
+        """Count the holders of each tier by country."""
+        with self._snapshot() as (cursor, standing):
+            at = _resolve(cursor, standing, as_of, up_to_position)
+            if at.as_of is None:
+                return TiersAnswer(None, at.position, ())
+            cursor.execute(_TIERS, {"position": at.position, "as_of": at.as_of, "country": country})
+            return TiersAnswer(at.as_of, at.position, tuple(Holders(*row) for row in cursor.fetchall()))
+
+    def lines(self, partner_id: str, as_of: dt.date | None = None, *, up_to_position: int | None = None) -> LinesAnswer:
+        """Give one partner's bonus lines with a posting date up to the date, in the order recorded."""
+        with self._snapshot() as (cursor, standing):
+            at = _resolve(cursor, standing, as_of, up_to_position)
+            if at.as_of is None:
+                return LinesAnswer(None, at.position, ())
+            cursor.execute(
+                f"SELECT {BONUS_LINE.names} FROM bonus_line WHERE partner = %s AND position <= %s AND posting_date <= %s"
+                " ORDER BY position, n",
+                (partner_id, at.position, at.as_of),
+            )
+            return LinesAnswer(at.as_of, at.position, tuple(BonusLine(*row) for row in cursor.fetchall()))
+
+    def audit(
+        self, *, first_position: int = 1, last_position: int | None = None, stream: str | None = None
+    ) -> Iterator[AuditRow]:
+        """Give the audit trail in order of position, of one stream if wanted, read in pages."""
+        last = self.standing().position if last_position is None else last_position
+        of_stream = "" if stream is None else "AND stream = %(stream)s "
+        statement = (
+            f"SELECT {AUDIT.names} FROM audit WHERE position BETWEEN %(first)s AND %(last)s {of_stream}"
+            f"ORDER BY position LIMIT {EVENTS_A_PAGE}"
+        )
+        first = first_position
+        while first <= last:
+            with self._snapshot() as (cursor, standing):
+                if not standing.build:
+                    return
+                cursor.execute(statement, {"first": first, "last": last, "stream": stream})
+                rows = cursor.fetchall()
+            for row in rows:
+                trail = AuditRow(*row)
+                yield trail._replace(leaf_hash=bytes(trail.leaf_hash))
+            if len(rows) < EVENTS_A_PAGE:
+                return
+            first = rows[-1][0] + 1
+
+    def sales_totals(self, *, up_to_position: int | None = None) -> Mapping[str, Decimal]:
+        """Sum the amounts of all sales as recorded, by currency."""
+        with self._snapshot() as (cursor, standing):
+            if not standing.build:
+                return {}
+            position = standing.position if up_to_position is None else up_to_position
+            cursor.execute(
+                "SELECT currency, sum(amount) FROM sale WHERE position <= %s GROUP BY currency ORDER BY currency",
+                (position,),
+            )
+            return {currency: _in_digits(amount, currency) for currency, amount in cursor.fetchall()}
+
+    def parked(self) -> Sequence[ParkedSummary]:
+        """List the streams that are parked, in order."""
+        with self._snapshot() as (cursor, standing):
+            if not standing.build:
+                return ()
+            cursor.execute(
+                "SELECT stream, count(*), (array_agg(reason ORDER BY partition, record_offset))[1]"
+                " FROM parked GROUP BY stream ORDER BY stream"
+            )
+            return tuple(ParkedSummary(*row) for row in cursor.fetchall())
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[tuple[Cursor, Standing]]:
+        with self._database.transaction(_SNAPSHOT) as cursor:
+            build = live_build(cursor)
+            if build is None:
+                yield cursor, Standing(0, 0, 0, 0, None, None)
+                return
+            cursor.execute(f"SET LOCAL search_path = {schema(build)}")
+            cursor.execute(_STANDING)
+            row = cursor.fetchone()
+            assert row is not None, "an aggregate without GROUP BY gives a row"
+            yield cursor, Standing(build, *row)
+
+    def _partners(
+        self, as_of: dt.date | None, up_to_position: int | None, condition: str, only: str | None
+    ) -> PartnersAnswer:
+        after = ""
+        found: list[PartnerStanding] = []
+        at: _At | None = None
+        while True:
+            with self._snapshot() as (cursor, standing):
+                at = at or _resolve(cursor, standing, as_of, up_to_position)
+                if at.as_of is None:
+                    return PartnersAnswer(None, at.position, ())
+                cursor.execute(
+                    f"SELECT {PARTNER.names} FROM partner WHERE partner > %(after)s AND enrolled_on <= %(as_of)s"
+                    f" AND position <= %(position)s AND {condition} ORDER BY partner LIMIT {PARTNERS_A_PAGE}",
+                    {"after": after, "as_of": at.as_of, "position": at.position, "only": only},
+                )
+                page = [PartnerRow(*row) for row in cursor.fetchall()]
+                found += _standings(cursor, page, at.as_of, at.position, now=at.position >= standing.position)
+            if len(page) < PARTNERS_A_PAGE:
+                return PartnersAnswer(at.as_of, at.position, tuple(found))
+            after = page[-1].partner
+
+
+def _resolve(cursor: Cursor, standing: Standing, as_of: dt.date | None, up_to_position: int | None) -> _At:
+    """Say what an answer stands at: the dates and positions asked for, or the latest there are."""
+    position = standing.position if up_to_position is None else min(up_to_position, standing.position)
+    if not standing.build:
+        return _At(None, 0)
+    if as_of is not None or position == standing.position:
+        return _At(as_of or standing.default_as_of, position)
+    cursor.execute(_AS_KNOWN_AT, (position,))
+    row = cursor.fetchone()
+    return _At(None if row is None else row[0], position)
+
+
+def _standings(
+    cursor: Cursor, page: Sequence[PartnerRow], as_of: dt.date, position: int, *, now: bool
+) -> list[PartnerStanding]:
+    """Put together the partners of a page from their rows up to a date and a position."""
+    given = {"ids": [row.partner for row in page], "as_of": as_of, "position": position}
+    up_to = "WHERE partner = ANY (%(ids)s) AND position <= %(position)s AND effective_on <= %(as_of)s ORDER BY position"
+    tiers = _by_partner(cursor, f"SELECT partner, {TIER.names} FROM tier {up_to}", given)
+    memberships = _by_partner(cursor, f"SELECT partner, {MEMBERSHIP.names} FROM membership {up_to}", given)
+    specialisations = _by_partner(cursor, _SPECIALISATIONS, given)
+    balances = _by_partner(cursor, _BALANCES_NOW if now else _BALANCES_AS_KNOWN_AT, given)
+    standings = []
+    for row in page:
+        changes = tuple(MembershipRow(*change) for change in memberships[row.partner])
+        so_far = membership((change.change, change.effective_on) for change in changes)
+        standings.append(
+            PartnerStanding(
+                row,
+                tuple(TierRow(*tier) for tier in tiers[row.partner]),
+                tuple(name for (name,) in specialisations[row.partner]),
+                changes,
+                so_far.ended_on,
+                so_far.loyalty_days(as_of),
+                tuple(_balance(*balance) for balance in balances[row.partner]),
+                sum(balance[-1] for balance in balances[row.partner]),
+            )
+        )
+    return standings
+
+
+def _by_partner(cursor: Cursor, statement: str, given: Mapping[str, Any]) -> Mapping[str, list[tuple[Any, ...]]]:
+    cursor.execute(statement, given)
+    rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for partner, *rest in cursor.fetchall():
+        rows[partner].append(tuple(rest))
+    return rows
+
+
+def _balance(currency: str, accrued: Decimal, clawed_back: Decimal, paid: Decimal, _lines: int) -> Balance:
+    return Balance(
+        currency, _in_digits(accrued, currency), _in_digits(clawed_back, currency), _in_digits(paid, currency)
+    )
+
+
+def _in_digits(amount: Decimal, currency: str) -> Decimal:
+    return amount.quantize(Decimal(1).scaleb(-currency_digits(currency)))

@@ -1,0 +1,227 @@
+"""How an append is written: one transaction in two round trips, its first statement the head row's update.
+
+The head's lock is the only serialisation, and is taken before anything else so that it cannot deadlock with unique indexes.
+Between the round trips the caller judges the head, and envelopes and leaf hashes are made of what the database said.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from eventsourcing.persistence import StoredEvent
+from psycopg2.extensions import connection as Connection  # noqa: N812 - psycopg2 names classes in lower case
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from domain.envelope import CURRENT_VERSION, EventRow, envelope, leaf_hash
+from domain.recording import Append, Head, ImportProgress, LedgerStoredEvent
+from domain.streams import PARTNER_PREFIX
+from infra.postgres.connections import CHANNEL
+from infra.postgres.copying import copy_rows
+
+COPY_FROM_ROWS = 40
+"""From so many rows on COPY, a round trip of its own, is faster than INSERT (measured: benchmarks/)."""
+
+HEAD_COLUMNS = """
+    position, recorded_at, session_user::text AS actor, programmes_version, ledger_date, latest_business_date,
+    (clock_timestamp() AT TIME ZONE %s)::date AS today
+"""
+
+_TAKE_POSITIONS = f"""
+BEGIN;
+UPDATE ledger.head
+   SET position = position + %s, recorded_at = greatest(clock_timestamp(), recorded_at),
+       programmes_version = programmes_version + %s, ledger_date = greatest(ledger_date, %s),
+       latest_business_date = greatest(latest_business_date, %s)
+RETURNING {HEAD_COLUMNS}
+"""
+_EVENTS = """ledger.event (position, recorded_at, version, business_date, schema_version, envelope_version, stream, type,
+    actor, command_id, data, leaf_hash)"""
+_IDENTITIES = "ledger.identity (kind, key, stream, version, content_hash, refers_to)"
+_PERSONS = "ledger.person (person_id, pseudonym)"
+_PROGRESS = "ledger.import_progress AS so_far (digest, done, recorded, duplicates, events, finished)"
+# A page told twice (its commit was made, the answer lost) is counted once: `done` tells the pages of a run apart.
+_ADD_PROGRESS = """
+ON CONFLICT (digest) DO UPDATE
+   SET done = excluded.done, recorded = so_far.recorded + excluded.recorded,
+       duplicates = so_far.duplicates + excluded.duplicates, events = so_far.events + excluded.events,
+       finished = excluded.finished, updated_at = clock_timestamp()
+ WHERE so_far.done < excluded.done OR so_far.finished <> excluded.finished
+"""
+_REFUSALS = "ledger.import_refusal (digest, seq, file, line, reason)"
+_JUDGED_ANEW = (
+    "ON CONFLICT (digest, seq) DO UPDATE SET file = excluded.file, line = excluded.line, reason = excluded.reason"
+)
+
+
+def write(connection: Connection, stored_events: Sequence[StoredEvent], append: Append, timezone: str) -> list[int]:
+    """Write an append and commit; give the positions of its events.
+
+    Whatever is raised, by `append.judge` or by psycopg2, leaves the transaction to be rolled back by the caller.
+    """
+    if append.identities and not stored_events:
+        raise ValueError("identities stand for events, and this append has none")
+    events: list[EventRow] = []
+    with connection.cursor() as cursor:
+        if stored_events or append.publishes or append.ledger_date is not None:
+            head = _take_positions(cursor, stored_events, append, timezone)
+            if append.judge is not None:
+                append.judge(head)
+            events = compose(stored_events, head)
+            begin = b""
+        else:
+            begin = b"BEGIN;"
+        if len(events) < COPY_FROM_ROWS:
+            rest = [begin, *_inserts(cursor, _EVENTS, _event_rows(events)), *_identities(cursor, append)]
+        else:
+            rest = [begin]
+            copy_rows(cursor, _EVENTS, _event_texts(events))
+            if len(append.identities) < COPY_FROM_ROWS:
+                rest += _identities(cursor, append)
+            else:
+                copy_rows(cursor, _IDENTITIES, _identity_texts(append))
+        # In order of id: two appends of the same new persons wait for one another instead of deadlocking.
+        rest += _inserts(cursor, _PERSONS, sorted(append.persons.items()))
+        if append.progress is not None:
+            rest += _progress(cursor, append.progress)
+        if events:
+            rest.append(f"NOTIFY {CHANNEL};".encode())
+        cursor.execute(b"".join([*rest, b"COMMIT"]))
+    return [event.position for event in events]
+
+
+def _take_positions(cursor: Cursor, stored_events: Sequence[StoredEvent], append: Append, timezone: str) -> Head:
+    latest = max(
+        (
+            event.business_date
+            for event in stored_events
+            if isinstance(event, LedgerStoredEvent)
+            and event.business_date is not None
+            and str(event.originator_id).startswith(PARTNER_PREFIX)
+        ),
+        default=None,
+    )
+    cursor.execute(_TAKE_POSITIONS, (len(stored_events), append.publishes, append.ledger_date, latest, timezone))
+    row = cursor.fetchone()
+    assert row is not None
+    return Head(*row)
+
+
+def compose(stored_events: Sequence[StoredEvent], head: Head) -> list[EventRow]:
+    """Give events their place: the positions that end at the head's, and the database's time and actor."""
+    first = head.position - len(stored_events) + 1
+    return [
+        EventRow(
+            position=position,
+            stream=_text_id(event),
+            version=event.originator_version,
+            type=event.topic,
+            schema_version=event.schema_version if isinstance(event, LedgerStoredEvent) else 1,
+            business_date=event.business_date if isinstance(event, LedgerStoredEvent) else None,
+            recorded_at=head.recorded_at,
+            actor=head.actor,
+            command_id=event.command_id if isinstance(event, LedgerStoredEvent) else "",
+            envelope_version=CURRENT_VERSION,
+            data=event.state,
+        )
+        for position, event in enumerate(stored_events, first)
+    ]
+
+
+def _text_id(event: StoredEvent) -> str:
+    if not isinstance(event.originator_id, str):
+        raise TypeError(f"streams of the ledger have names, not ids like {event.originator_id!r}")
+    return event.originator_id
+
+
+def _event_rows(events: Iterable[EventRow]) -> Iterable[Sequence[Any]]:
+    for row in events:
+        yield (
+            *(row.position, row.recorded_at, row.version, row.business_date, row.schema_version, row.envelope_version),
+            *(row.stream, row.type, row.actor, row.command_id, row.data, leaf_hash(envelope(row))),
+        )
+
+
+def _event_texts(events: Sequence[EventRow]) -> Iterable[Sequence[str | None]]:
+    recorded_at = events[0].recorded_at.isoformat()
+    for row in events:
+        yield (
+            str(row.position),
+            recorded_at,
+            str(row.version),
+            _date_text(row.business_date),
+            str(row.schema_version),
+            str(row.envelope_version),
+            row.stream,
+            row.type,
+            row.actor,
+            row.command_id,
+            "\\x" + row.data.hex(),
+            "\\x" + leaf_hash(envelope(row)).hex(),
+        )
+
+
+def _date_text(date: dt.date | None) -> str | None:
+    return None if date is None else date.isoformat()
+
+
+def _identities(cursor: Cursor, append: Append) -> list[bytes]:
+    return _inserts(
+        cursor,
+        _IDENTITIES,
+        ((i.kind, i.key, i.stream, i.version, i.content_hash, i.refers_to) for i in append.identities),
+    )
+
+
+def _identity_texts(append: Append) -> Iterable[Sequence[str | None]]:
+    for i in append.identities:
+        yield i.kind, i.key, i.stream, str(i.version), "\\x" + i.content_hash.hex(), i.refers_to
+
+
+def _progress(cursor: Cursor, progress: ImportProgress) -> list[bytes]:
+    counts = (progress.done, progress.recorded, progress.duplicates, progress.events, progress.finished)
+    refused = [(progress.digest, row.seq, row.file, row.line, row.reason) for row in progress.refused]
+    return [
+        *_inserts(cursor, _PROGRESS, [(progress.digest, *counts)], _ADD_PROGRESS),
+        *_inserts(cursor, _REFUSALS, refused, _JUDGED_ANEW),
+    ]
+
+
+def _inserts(cursor: Cursor, target: str, rows: Iterable[Sequence[Any]], on_conflict: str = "") -> list[bytes]:
+    """Make one INSERT of rows, to be sent with what else there is; of no rows, none."""
+    values = [cursor.mogrify("(" + ",".join(["%s"] * len(row)) + ")", row) for row in rows]
+    if not values:
+        return []
+    return [f"INSERT INTO {target} VALUES ".encode(), b",".join(values), f" {on_conflict};".encode()]
+
+
+def positions_if_written(connection: Connection, stored_events: Sequence[StoredEvent]) -> list[int] | None:
+    """Give the positions of an append that was committed though its answer was lost; None where it was not.
+
+    It was, if the very same events of the same command stand in the store, next to each other. An event without a command
+    is never taken for a repetition.
+    """
+    events = [event for event in stored_events if isinstance(event, LedgerStoredEvent) and event.command_id]
+    if not events or len(events) != len(stored_events):
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT e.position, e.stream, e.version, e.type, e.data, e.schema_version, e.business_date, e.command_id
+              FROM unnest(%s::text[], %s::int[]) WITH ORDINALITY AS wanted (stream, version, place)
+              JOIN ledger.event AS e USING (stream, version)
+             WHERE e.actor = session_user
+             ORDER BY place
+            """,
+            ([event.originator_id for event in events], [event.originator_version for event in events]),
+        )
+        rows = cursor.fetchall()
+    same = len(rows) == len(events) and all(
+        (row[1], row[2], row[3], bytes(row[4]), *row[5:])
+        == (
+            *(event.originator_id, event.originator_version, event.topic, event.state),
+            *(event.schema_version, event.business_date, event.command_id),
+        )
+        for row, event in zip(rows, events, strict=True)
+    )
+    positions = [row[0] for row in rows]
+    return positions if same and positions == list(range(positions[0], positions[0] + len(rows))) else None

@@ -1,0 +1,166 @@
+"""Imports a feed folder: stages its rows, decides them page by page, and keeps its place so that it can be cut off.
+
+Each page's facts, how far the import has come and what it refused are one transaction. An import is known by the digest
+of its rows and its run: cut off and run again it goes on where it was; run again when finished it begins a new run, in
+which recorded rows are duplicates and the others are judged anew.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Protocol
+
+import msgspec
+
+from domain.application import Ledger
+from domain.batch import Outcome, Telling
+from domain.facts import FACT_TYPES
+from domain.programme import programme_from_content
+from domain.recording import ImportProgress, RefusedRow
+from producers.feeds import PROGRAMME, FeedFolder, FeedRow
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRow:
+    """A staged row in the import's order; `seq` counts from 1."""
+
+    seq: int
+    kind: str
+    file: str
+    line: int
+    content: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportStart:
+    """A staged import: the key of its run, how many rows it has and how many of them are done already."""
+
+    key: str
+    rows: int
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSummary:
+    """What an import came to, over all the times it was started."""
+
+    recorded: int
+    duplicates: int
+    events: int
+    refused: Sequence[RefusedRow]
+
+
+class FeedStaging(Protocol):
+    """Where rows wait, sorted, until they are decided. Adapter: `infra.postgres.staging.PostgresFeedStaging`."""
+
+    def stage(self, rows: Iterable[FeedRow]) -> None:
+        """Take all rows of a folder in; nothing is recorded by this."""
+        ...
+
+    def begin(self, digest: str) -> ImportStart:
+        """Put the rows in order and find the run to go on with, or begin a new one.
+
+        Raises:
+            LedgerError: the same folder is being imported by another process just now.
+
+        """
+        ...
+
+    def page(self, after: int, limit: int) -> Sequence[StagedRow]:
+        """Give the next rows in order: a page by key, no snapshot is held."""
+        ...
+
+    def summary(self, key: str) -> ImportSummary:
+        """Give what a run has come to so far."""
+        ...
+
+    def close(self) -> None:
+        """Let the staged rows go."""
+        ...
+
+
+OnProgress = Callable[[int, int], None]
+"""Called with rows done and rows in all."""
+
+
+class Importer:
+    """Imports feed folders into a ledger, `batch_facts` facts to a transaction."""
+
+    def __init__(self, ledger: Ledger, staging: FeedStaging, batch_facts: int) -> None:
+        self._ledger = ledger
+        self._staging = staging
+        self._batch_facts = batch_facts
+
+    def run(self, folder: FeedFolder, on_staged: OnProgress, on_progress: OnProgress) -> ImportSummary:
+        """Import a folder; `on_staged` hears of rows read, `on_progress` of rows decided.
+
+        Raises:
+            InvalidInput: a file that cannot be read at all; nothing was recorded.
+            LedgerError: the store cannot take it; what was recorded stays, and the same call goes on from there.
+
+        """
+        self._staging.stage(_counted(folder.rows(), on_staged))
+        start = self._staging.begin(folder.digest)
+        done = start.done
+        on_progress(done, start.rows)
+        while done < start.rows:
+            page = self._staging.page(done, self._batch_facts)
+            for alone, group in groupby(page, key=lambda row: row.kind == PROGRAMME):
+                rows = list(group)
+                for part in [[row] for row in rows] if alone else [rows]:
+                    self._decide(start, part, alone=alone)
+                    done = part[-1].seq
+                    on_progress(done, start.rows)
+        return self._staging.summary(start.key)
+
+    def _decide(self, start: ImportStart, rows: Sequence[StagedRow], *, alone: bool) -> None:
+        """Decide rows in one transaction, with how far the import then is."""
+
+        def progress(outcomes: Sequence[Outcome]) -> ImportProgress:
+            return _progress(start, rows, outcomes)
+
+        if alone:
+            (row,) = rows
+            content = msgspec.json.decode(row.content)
+            self._ledger.publish(programme_from_content(content), _command_id(start, row), progress)
+        else:
+            tellings = [
+                Telling(FACT_TYPES[row.kind].model_validate_json(row.content), _command_id(start, row))
+                for row in rows
+                if row.reason is None
+            ]
+            self._ledger.tell(tellings, progress)
+
+
+def _command_id(start: ImportStart, row: StagedRow) -> str:
+    """Name the command after the row it came from, so that an event leads back to file and line."""
+    return f"import:{start.key[:12]}:{row.file}:{row.line}"
+
+
+def _progress(start: ImportStart, rows: Sequence[StagedRow], outcomes: Sequence[Outcome]) -> ImportProgress:
+    told = iter(outcomes)
+    refused = []
+    for row in rows:
+        reason = row.reason
+        if reason is None:
+            outcome = next(told)
+            reason = outcome.reason if outcome.kind == "refused" else None
+        if reason is not None:
+            refused.append(RefusedRow(row.seq, row.file, row.line, reason))
+    return ImportProgress(
+        digest=start.key,
+        done=rows[-1].seq,
+        recorded=sum(outcome.kind == "recorded" for outcome in outcomes),
+        duplicates=sum(outcome.kind == "duplicate" for outcome in outcomes),
+        events=sum(outcome.events for outcome in outcomes),
+        finished=rows[-1].seq == start.rows,
+        refused=tuple(refused),
+    )
+
+
+def _counted(rows: Iterable[FeedRow], on_staged: OnProgress) -> Any:
+    for count, row in enumerate(rows, start=1):
+        yield row
+        if count % 5000 == 0:
+            on_staged(count, 0)

@@ -1,0 +1,197 @@
+"""What the tests of the relay need of the real Kafka and PostgreSQL: stores and topics of their own, and what stands there.
+
+The servers are the session's (`tests.consumers.real.servers`); each test has a database and a topic prefix of its own.
+"""
+
+import datetime as dt
+import json
+import os
+import re
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg2
+from kafka import TopicPartition
+from psycopg2.extras import execute_values
+
+from domain import events, streams
+from domain.envelope import EventRow, envelope, leaf_hash, open_envelope
+from infra.embedded.servers import Endpoints
+from infra.kafka.clients import read_committed_consumer
+from infra.postgres.migrate import migrate
+from producers.topics import TopicLayout, layouts
+from tests.consumers.real import servers
+
+LOGINS = {"application": "ledger_app", "reader": "ledger_reader", "projector": "ledger_projector"}
+DAY = dt.date(2024, 5, 1)
+
+
+def bootstrap() -> str:
+    return servers()[2].bootstrap_servers
+
+
+def fresh_prefix() -> str:
+    return f"relay-{uuid.uuid4().hex[:12]}"
+
+
+def fresh_ledger() -> Endpoints:
+    """Make a database of its own with the event store, empty."""
+    endpoints = servers()[2]
+    name = f"relay_{uuid.uuid4().hex[:12]}"
+
+    def on(url: str) -> str:
+        return re.sub(r"@/[^?]*", f"@/{name}", url)
+
+    superuser = psycopg2.connect(
+        re.sub(r"@/[^?]*", "@/postgres", endpoints.admin_database_url.replace("ledger_owner@", "postgres@"))
+    )
+    superuser.autocommit = True
+    with superuser.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} OWNER ledger_owner TEMPLATE template0 ENCODING 'UTF8'")
+    superuser.close()
+    migrate(on(endpoints.admin_database_url), logins=LOGINS)
+    return Endpoints(
+        bootstrap_servers=endpoints.bootstrap_servers,
+        admin_database_url=on(endpoints.admin_database_url),
+        database_url=on(endpoints.database_url),
+        read_database_url=on(endpoints.read_database_url),
+        projector_database_url=on(endpoints.projector_database_url),
+    )
+
+
+class Ledger:
+    """An event store to append to: partners that enrol and change tier, several events to a command."""
+
+    def __init__(self, endpoints: Endpoints, seed: str = "") -> None:
+        self.endpoints = endpoints
+        self._seed = seed
+        self._connection = psycopg2.connect(endpoints.database_url)
+        self._versions: dict[str, int] = defaultdict(int)
+        self._told = 0
+
+    def append(self, commands: int = 1, partners: int = 40) -> int:
+        """Append commands of one to three events in one transaction; give the last position."""
+        told: list[tuple[str, str, events.Event]] = []
+        for _ in range(commands):
+            self._told += 1
+            partner_id = f"P-{self._seed}{self._told % partners}"
+            command = f"command-{self._told}"
+            told += [(command, streams.partner_stream(partner_id), event) for event in self._events(partner_id)]
+        with self._connection, self._connection.cursor() as cursor:
+            return self._insert(cursor, told)
+
+    def _events(self, partner_id: str) -> Sequence[events.Event]:
+        if self._versions[streams.partner_stream(partner_id)] == 0:
+            return [
+                events.PartnerEnrolled(
+                    partner_id=partner_id,
+                    name="Müller & Söhne",
+                    country="CH",
+                    currency="CHF",
+                    enrolled_on=DAY,
+                    tier="bronze",
+                    programme="affinity-2011",
+                )
+            ]
+        suspended = events.MembershipSuspended(on=DAY, effective_on=DAY)
+        changed = events.TierChanged(
+            country="CH",
+            from_tier="bronze",
+            to_tier="silver",
+            to_awarded=False,
+            reason="promotion",
+            effective_on=DAY,
+            by_fact=True,
+            programme="affinity-2011",
+        )
+        return [suspended, changed, suspended][: 1 + self._told % 3]
+
+    def _insert(self, cursor: Any, told: Sequence[tuple[str, str, events.Event]]) -> int:
+        cursor.execute(
+            "UPDATE ledger.head SET position = position + %s, latest_business_date = %s"
+            " RETURNING position, recorded_at, session_user",
+            (len(told), DAY),
+        )
+        last, recorded_at, actor = cursor.fetchone()
+        rows = []
+        for position, (command, stream, event) in enumerate(told, start=last - len(told) + 1):
+            self._versions[stream] += 1
+            row = EventRow(
+                position=position,
+                stream=stream,
+                version=self._versions[stream],
+                type=type(event).__name__,
+                schema_version=1,
+                business_date=DAY,
+                recorded_at=recorded_at,
+                actor=actor,
+                command_id=command,
+                envelope_version=1,
+                data=events.encode(event),
+            )
+            rows.append((*(getattr(row, name) for name in EventRow.__struct_fields__), leaf_hash(envelope(row))))
+        columns = ", ".join([*EventRow.__struct_fields__, "leaf_hash"])
+        execute_values(cursor, f"INSERT INTO ledger.event ({columns}) VALUES %s", rows, page_size=len(rows))
+        return int(last)
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        with self._connection, self._connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall()
+
+
+def records_of(topic: TopicLayout) -> list[Any]:
+    """Read a topic whole, as committed, each partition in its order."""
+    consumer = read_committed_consumer(bootstrap())
+    partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
+    consumer.assign(partitions)
+    for partition in partitions:
+        consumer.seek(partition, 0)
+    ends = consumer.end_offsets(partitions)
+    records: list[Any] = []
+    while any(consumer.position(partition) < ends[partition] for partition in partitions):
+        for polled in consumer.poll(timeout_ms=100).values():
+            records.extend(polled)
+    consumer.close()
+    return records
+
+
+def assert_relayed_exactly_once(ledger: Ledger, prefix: str) -> None:
+    """Compare store and topics: every event once, byte for byte, in order per stream, and its public tier change."""
+    topics = layouts(prefix=prefix)
+    seen = [(open_envelope(record.value), record) for record in records_of(topics.events)]
+    hashes = [(each.position, leaf_hash(record.value)) for each, record in seen]
+    stored = ledger.query("SELECT position, leaf_hash FROM ledger.event ORDER BY position")
+    assert sorted(hashes) == [(position, bytes(stored_hash)) for position, stored_hash in stored]
+    assert [position for position, _ in stored] == list(range(1, len(stored) + 1))
+    versions: dict[str, list[int]] = defaultdict(list)
+    for each, record in seen:
+        assert record.key == each.stream.encode()
+        versions[each.stream].append(each.streamversion)
+    assert all(found == list(range(1, len(found) + 1)) for found in versions.values())
+    told = [json.loads(record.value)["data"]["position"] for record in records_of(topics.tier_changes)]
+    public = ledger.query(
+        "SELECT position FROM ledger.event WHERE type IN ('PartnerEnrolled', 'TierChanged') ORDER BY 1"
+    )
+    assert sorted(told) == [position for (position,) in public]
+
+
+def eventually(true: Callable[[], bool], within_s: float = 20.0) -> None:
+    """Wait until something holds."""
+    give_up_at = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < give_up_at, "did not come true in time"
+        time.sleep(0.05)
+
+
+def kafka_pid() -> int:
+    pid = servers()[1].status().kafka.pid
+    assert pid is not None
+    return pid
+
+
+def signal_kafka(number: int) -> None:
+    os.kill(kafka_pid(), number)
