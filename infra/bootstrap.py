@@ -20,7 +20,8 @@ from domain.errors import ServiceUnreachable
 from domain.recording import LedgerStore
 from infra.embedded import processes
 from infra.embedded.servers import Endpoints, Servers
-from infra.kafka.ledger_topics import ensure_topics, relayed_position
+from infra.kafka.admin import ensure_topics
+from infra.kafka.ledger_topics import relayed_position
 from infra.postgres.event_log import PostgresEventLog
 from infra.postgres.migrate import is_prepared, migrate
 from infra.postgres.projections.read_models import PostgresReadModels
@@ -29,6 +30,7 @@ from infra.projector_process import run_projector
 from infra.relay_process import run_relay
 from infra.settings import PREFIX, Settings
 from producers.importer import FeedStaging, Importer
+from producers.topics import layouts
 from projections.queries import ReadModels
 
 RELAY, PROJECTOR = "relay", "projector"
@@ -153,7 +155,8 @@ def prepare(settings: Settings, endpoints: Endpoints) -> None:
         "projector": _login(endpoints.projector_database_url),
     }
     migrate(endpoints.admin_database_url, logins=logins)
-    ensure_topics(endpoints.bootstrap_servers, settings.kafka_partitions, settings.kafka_replication_factor)
+    topics = layouts(settings.kafka_partitions, settings.topic_prefix)
+    ensure_topics(endpoints.bootstrap_servers, topics.all, settings.kafka_replication_factor)
 
 
 def _login(url: str) -> str:
@@ -206,7 +209,7 @@ def run_in_foreground(name: str, settings: Settings) -> None:
     {RELAY: run_relay, PROJECTOR: run_projector}[name](settings, endpoints, stop)
 
 
-def progress_figures(endpoints: Endpoints) -> dict[str, int | None]:
+def progress_figures(settings: Settings, endpoints: Endpoints) -> dict[str, int | None]:
     """Give how far store, relay and projections are; a ledger that was never used has not even tables: all null."""
     if not is_prepared(endpoints.read_database_url):
         return dict.fromkeys(("events", "relayed", "projected", "parked", "lag"))
@@ -214,7 +217,7 @@ def progress_figures(endpoints: Endpoints) -> dict[str, int | None]:
     standing = PostgresReadModels(endpoints.read_database_url).standing()
     return {
         "events": events,
-        "relayed": relayed_position(endpoints.bootstrap_servers) or 0,
+        "relayed": relayed_position(endpoints.bootstrap_servers, settings.topic_prefix),
         "projected": standing.applied,
         "parked": standing.parked,
         "lag": events - standing.applied - standing.parked,

@@ -11,9 +11,6 @@ from infra.postgres.projections.store import PostgresProjectionStore
 from infra.settings import Settings
 from producers.topics import layouts
 
-EVENTS_TOPIC = layouts().events.name
-GROUP = "partner-ledger.projector"
-
 GC_THRESHOLD = (200_000, 20, 20)
 """A batch's rows live until they are written, and form no cycles: looking for some as often as by default costs a third."""
 
@@ -24,9 +21,6 @@ def run_projector(
     settings: Settings,
     endpoints: Endpoints,
     stop: threading.Event,
-    *,
-    topic: str = EVENTS_TOPIC,
-    group_id: str = GROUP,
 ) -> None:
     """Project events until `stop` is set (SIGTERM); then the batch under way is finished and the group left.
 
@@ -34,11 +28,12 @@ def run_projector(
         IntegrityFault: Kafka's topic is not the one that the projections were filled from, or has lost records.
 
     """
+    topic = layouts(prefix=settings.topic_prefix).events.name
     gc.set_threshold(*GC_THRESHOLD)
     source = KafkaEventSource(
         endpoints.bootstrap_servers,
         topic,
-        group_id=group_id,
+        group_id=f"{settings.topic_prefix}.projector",
         max_records=settings.projector_batch_events,
         session_timeout_ms=settings.session_timeout_ms,
     )

@@ -8,12 +8,11 @@ from infra.kafka.ledger_topics import KafkaLedgerTopics
 from infra.postgres.event_log import PostgresEventLog
 from infra.settings import Settings
 from producers.relay import Relay
-from producers.topics import PREFIX
 
 log = logging.getLogger(__name__)
 
 
-def run_relay(settings: Settings, endpoints: Endpoints, stop: threading.Event, topic_prefix: str = PREFIX) -> None:
+def run_relay(settings: Settings, endpoints: Endpoints, stop: threading.Event) -> None:
     """Relay until `stop` is set. Logging is the caller's to configure.
 
     Raises:
@@ -24,7 +23,7 @@ def run_relay(settings: Settings, endpoints: Endpoints, stop: threading.Event, t
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     event_log = PostgresEventLog(endpoints.database_url)
     topics = KafkaLedgerTopics(
-        endpoints.bootstrap_servers, settings.kafka_partitions, settings.kafka_replication_factor, topic_prefix
+        endpoints.bootstrap_servers, settings.kafka_partitions, settings.kafka_replication_factor, settings.topic_prefix
     )
     log.info("The relay starts.")
     try:

@@ -67,6 +67,11 @@ class Settings(BaseSettings):
         None, description="Kafka bootstrap servers, host:port[,host:port]. Not named: an embedded Kafka."
     )
     timezone: str = Field("Europe/Zurich", description="The time zone in which 'today' is meant (IANA name).")
+    topic_prefix: str = Field(
+        "partner-ledger",
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$",
+        description="What the names of this ledger's topics and consumer group begin with; ledgers on one Kafka need one each.",
+    )
     kafka_partitions: int = Field(
         6,
         ge=1,

@@ -55,10 +55,8 @@ def import_feeds(
     runtime = Runtime(load_settings(), say)
     runtime.up()
     began = time.monotonic()
-    summaries: list[tuple[FeedFolder, ImportSummary]] = []
     with progress(shown=not json) as bar:
-        for feed in feeds:
-            summaries.append((feed, import_feed(runtime, feed, bar)))
+        summaries = [(feed, import_feed(runtime, feed, bar)) for feed in feeds]
         position = runtime.last_position() if no_wait else wait_for_projections(runtime, bar)
     runtime.close()
     seconds = round(time.monotonic() - began, 3)

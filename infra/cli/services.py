@@ -80,7 +80,7 @@ def _status(runtime: Runtime) -> dict[str, object]:
     home = runtime.settings.home
     figures: dict[str, int | None] = dict.fromkeys(("events", "relayed", "projected", "parked", "lag"))
     if servers.endpoints is not None:
-        figures = bootstrap.progress_figures(servers.endpoints)
+        figures = bootstrap.progress_figures(runtime.settings, servers.endpoints)
     return {
         "home": str(home),
         "kafka": {"bootstrap_servers": servers.kafka.address, "running": servers.kafka.running},

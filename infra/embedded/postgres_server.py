@@ -49,21 +49,21 @@ class PostgresServer:
         self._home = settings.home
         self._folder = settings.home / "postgres"
         self._data = self._folder / "data"
+        self._log = processes.log_path(settings.home, NAME)
         self._timeout_s = settings.wait_timeout_s
         self._say = say
 
     def up(self, interrupted: Event) -> None:
         """Start it unless it runs, wait until it answers, see to database and logins."""
-        if self.pid() is None:
+        # One that was killed a moment ago may still look alive: if it ends while we wait for it, another is started.
+        if self.pid() is None or not self._wait(interrupted):
             began = time.monotonic()
-            self._say(f"Starting PostgreSQL; its log is {processes.log_path(self._home, NAME)}.")
+            self._say(f"Starting PostgreSQL; its log is {self._log}.")
             user = self._prepare_user()
             self._initialise(user)
             self._configure(user)
             self._start_and_wait(user, interrupted)
             self._say(f"PostgreSQL is ready after {time.monotonic() - began:.1f} s.")
-        else:
-            self._wait(interrupted)
         self._make_database_and_logins()
 
     def down(self) -> bool:
@@ -166,29 +166,28 @@ class PostgresServer:
         argv = [str(_binary("postgres")), "-D", str(self._data)]
         while True:
             processes.start_background(self._home, NAME, argv, _environment(), settle_s=0, user=user, cwd=Path("/"))
-            try:
-                return self._wait(interrupted)
-            except _EndedWhileStarting as error:
-                # After a SIGKILL its children need a moment to notice; until then their memory bars the way.
-                if "still in use" not in str(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
+            if self._wait(interrupted):
+                return
+            log = processes.last_lines(self._log)
+            # After a SIGKILL its children need a moment to notice; until then their memory bars the way.
+            if "still in use" not in log or time.monotonic() > deadline:
+                raise ServiceUnreachable(f"PostgreSQL ended while starting; its log is {self._log}:\n{log}")
+            time.sleep(0.2)
 
-    def _wait(self, interrupted: Event) -> None:
-        log = processes.log_path(self._home, NAME)
+    def _wait(self, interrupted: Event) -> bool:
+        """Wait until it answers. False if its process has ended instead."""
         deadline = time.monotonic() + self._timeout_s
         while not self.answers():
             if interrupted.is_set():
                 raise KeyboardInterrupt
             if self.pid() is None:
-                raise _EndedWhileStarting(
-                    f"PostgreSQL ended while starting; its log is {log}:\n{processes.last_lines(log)}"
-                )
+                return False
             if time.monotonic() > deadline:
                 raise ServiceUnreachable(
-                    f"PostgreSQL (process {self.pid()}) does not answer after {self._timeout_s} s; its log is {log}."
+                    f"PostgreSQL (process {self.pid()}) does not answer after {self._timeout_s} s; its log is {self._log}."
                 )
             time.sleep(POLL_S)
+        return True
 
     def _make_database_and_logins(self) -> None:
         connection = psycopg2.connect(self.url(SUPERUSER, "postgres"))
@@ -212,10 +211,6 @@ class PostgresServer:
                     cursor.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER} TEMPLATE template0 ENCODING 'UTF8'")
         finally:
             connection.close()
-
-
-class _EndedWhileStarting(ServiceUnreachable):
-    """PostgreSQL ended by itself before it answered; the message ends with its log's last lines."""
 
 
 def answers(url: str, timeout_s: int = 2) -> bool:

@@ -78,6 +78,22 @@ def migrate(
         connection.close()
 
 
+def is_prepared(read_url: str) -> bool:
+    """Tell whether a database was ever migrated, with a login that only reads.
+
+    Raises:
+        StoreUnreachable: the server does not answer.
+
+    """
+    connection = connect(read_url, "partner-ledger status")
+    try:
+        with errors_translated(connection, read_url), connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass('projection.live') IS NOT NULL")
+            return bool(_one(cursor)[0])
+    finally:
+        connection.close()
+
+
 def packaged() -> Sequence[Migration]:
     """Give the migrations of this version, in order."""
     folder = resources.files("infra.postgres").joinpath("migrations")

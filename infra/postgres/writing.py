@@ -19,7 +19,7 @@ from infra.postgres.connections import CHANNEL
 from infra.postgres.copying import copy_rows
 
 COPY_FROM_ROWS = 40
-"""From so many rows on COPY, a round trip of its own, is faster than INSERT (measured: benchmarks/)."""
+"""From so many rows on COPY, a round trip of its own, costs both sides less than INSERT (measured)."""
 
 HEAD_COLUMNS = """
     position, recorded_at, session_user::text AS actor, programmes_version, ledger_date, latest_business_date,

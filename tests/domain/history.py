@@ -25,7 +25,7 @@ from domain.facts import (
     RevokeCertificate,
     read_fact,
 )
-from domain.identity import plain, told_content
+from domain.identity import told_content
 from domain.loyalty import loyalty_days
 from domain.money import currency_digits
 from domain.programme import Programme, Programmes
@@ -403,5 +403,3 @@ def fact_of(recorded: LedgerEvent) -> Fact | None:
         row["person_id"] = recorded.event.person
     return read_fact(cls, row)
 
-
-__all__ = [name for name in dir() if not name.startswith("_")] + ["plain"]

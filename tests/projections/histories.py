@@ -68,7 +68,7 @@ def make_value(stream: str, version: int, position: int, event: Event, *, actor:
             type=type(event).__name__,
             schema_version=event.SCHEMA_VERSION,
             business_date=event.business_date,
-            recorded_at=RECORDED_AT + dt.timedelta(seconds=position),
+            recorded_at=RECORDED_AT + dt.timedelta(seconds=position % 1_000_000),
             actor=actor,
             command_id=f"command-{position // 4}",
             envelope_version=1,

@@ -1,6 +1,7 @@
 """The pure folds: given events, then rows."""
 
 import datetime as dt
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
@@ -238,7 +239,7 @@ def test_any_split_into_batches_gives_the_same_rows(events: Sequence[tuple[str, 
     whole = fold(records)
     parts = Rows()
     edges = [0, *sorted(cuts), len(records)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         part = fold(records[start:end])
         for name in (
             "partners",

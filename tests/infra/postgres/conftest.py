@@ -1,5 +1,6 @@
 """A real PostgreSQL 18 for the tests of this folder, and in it a ledger of its own for every test that asks."""
 
+import datetime as dt
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
+from eventsourcing.persistence import StoredEvent
 
+from domain.recording import LedgerStoredEvent
 from infra.embedded.postgres_server import PostgresServer
 from infra.postgres.connections import ConnectionPool
 from infra.postgres.migrate import migrate
@@ -17,7 +20,7 @@ from infra.postgres.recorder import PostgresLedgerRecorder
 from infra.settings import Settings
 
 LOGINS = {"application": "ledger_app", "reader": "ledger_reader", "projector": "ledger_projector"}
-TEMPLATE = "ledger_template"
+MAY = dt.date(2011, 5, 31)
 
 
 @dataclass(frozen=True)
@@ -55,48 +58,43 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
         server.down()
 
 
+MakeDatabase = Callable[[str], PostgresUrls]
+
+
 @pytest.fixture(scope="session")
-def make_database(postgres_server: PostgresServer) -> Callable[[str | None], PostgresUrls]:
-    """Make databases, of a template's content or empty."""
+def make_database(postgres_server: PostgresServer) -> MakeDatabase:
+    """Make databases of the content of another one."""
     numbers = itertools.count(1)
 
-    def make(template: str | None) -> PostgresUrls:
-        name = f"ledger_{next(numbers)}" if template or TEMPLATE in made else TEMPLATE
-        copied = f"TEMPLATE {template or 'template0'} ENCODING 'UTF8'"
-        run(postgres_server.url("postgres", "postgres"), f"CREATE DATABASE {name} OWNER ledger_owner {copied}")
-        made.add(name)
-        return PostgresUrls(
-            admin=postgres_server.url("ledger_owner", name),
-            application=postgres_server.url("ledger_app", name),
-            reader=postgres_server.url("ledger_reader", name),
-            projector=postgres_server.url("ledger_projector", name),
-            superuser=postgres_server.url("postgres", name),
-        )
+    def make(template: str) -> PostgresUrls:
+        name = f"ledger_{next(numbers)}"
+        superuser = postgres_server.url("postgres", "postgres")
+        run(superuser, f"CREATE DATABASE {name} OWNER ledger_owner TEMPLATE {template} ENCODING 'UTF8'")
+        logins = ("ledger_owner", "ledger_app", "ledger_reader", "ledger_projector", "postgres")
+        return PostgresUrls(*(postgres_server.url(login, name) for login in logins))
 
-    made: set[str] = set()
     return make
 
 
 @pytest.fixture(scope="session")
-def template(make_database: Callable[[str | None], PostgresUrls]) -> str:
-    """A migrated database to copy."""
-    urls = make_database(None)
-    migrate(urls.admin, logins=LOGINS)
-    return urlsplit(urls.admin).path.lstrip("/")
+def make_ledger(make_database: MakeDatabase) -> Callable[[], PostgresUrls]:
+    """Make ledgers without events."""
+    migrated = make_database("template0")
+    migrate(migrated.admin, logins=LOGINS)
+    template = urlsplit(migrated.admin).path.lstrip("/")
+
+    def make() -> PostgresUrls:
+        urls = make_database(template)
+        migrate(urls.admin, logins=LOGINS)  # rights on a database itself are not copied with it
+        return urls
+
+    return make
 
 
 @pytest.fixture
-def empty_urls(make_database: Callable[[str | None], PostgresUrls], template: str) -> PostgresUrls:
-    """A database without anything in it."""
-    return make_database(None)
-
-
-@pytest.fixture
-def postgres_urls(make_database: Callable[[str | None], PostgresUrls], template: str) -> PostgresUrls:
+def postgres_urls(make_ledger: Callable[[], PostgresUrls]) -> PostgresUrls:
     """A ledger without events, migrated; a test's own."""
-    urls = make_database(template)
-    migrate(urls.admin, logins=LOGINS)  # rights on a database itself are not copied with it
-    return urls
+    return make_ledger()
 
 
 @pytest.fixture
@@ -105,3 +103,11 @@ def recorder(postgres_urls: PostgresUrls) -> Iterator[PostgresLedgerRecorder]:
     made = PostgresLedgerRecorder(ConnectionPool(postgres_urls.application), timezone="Europe/Zurich")
     yield made
     made.close()
+
+
+def sales(stream: str, first: int, count: int = 1, *, command_id: str = "c-1", on: dt.date = MAY) -> list[StoredEvent]:
+    """Events as the application would append them."""
+    return [
+        LedgerStoredEvent(stream, version, "SaleRecorded", b'{"n":%d}' % version, 1, on, command_id)
+        for version in range(first, first + count)
+    ]
