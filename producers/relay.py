@@ -26,7 +26,9 @@ LEAD_AGAIN_AFTER_S = 0.5
 PROGRESS_EVERY_S = 10.0
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Waits between attempts while a service is away; the last one for ever."""
-STOP_WITHIN_S = 5.0
+SAY_AFTER_S = 3.0
+"""How long a transaction may take before the relay says that it waits."""
+STOP_WITHIN_S = 3.0
 """How long a stop waits for the transaction in hand before it leaves it to be aborted."""
 
 _NOTHING_SENT = "Nothing was sent."
@@ -160,11 +162,17 @@ class Relay:
 
     def _settle(self, stop: threading.Event) -> bool:
         """Wait for the transaction in hand; False if told to stop while Kafka does not answer."""
-        asked_to_stop_at: float | None = None
+        began, asked_to_stop_at, said = time.monotonic(), None, False
         while not self._topics.committed(timeout_s=0.2):
+            now = time.monotonic()
+            if now - began > SAY_AFTER_S and not said:
+                log.warning(
+                    "Kafka has not confirmed a transaction for %.0f s; the relay waits, nothing is lost.", SAY_AFTER_S
+                )
+                said = True
             if stop.is_set():
-                asked_to_stop_at = asked_to_stop_at or time.monotonic()
-                if time.monotonic() - asked_to_stop_at > STOP_WITHIN_S:
+                asked_to_stop_at = asked_to_stop_at or now
+                if now - asked_to_stop_at > STOP_WITHIN_S:
                     log.warning("Kafka does not answer: the transaction in hand is left, and will be sent again.")
                     return False
         return True

@@ -204,11 +204,11 @@ def relayed_position(bootstrap: str, topic_prefix: str = PREFIX) -> int:
 
     """
     name = layouts(prefix=topic_prefix).relay_checkpoint.name
-    if admin.topic_id(bootstrap, name) is None:
-        return 0
     consumer = clients.read_committed_consumer(bootstrap)
     try:
         with clients.reachable(bootstrap):
+            if not consumer.partitions_for_topic(name):
+                return 0
             records = last_records(consumer, [name])
     finally:
         consumer.close()

@@ -8,6 +8,7 @@ from consumers.projector import Projector
 from infra.embedded.servers import Endpoints
 from tests.consumers import real
 from tests.projections.histories import Told
+from tests.servers import fresh_database
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Bench:
         return self.put_raw(*real.keyed(told))
 
     def put_raw(self, *records: tuple[bytes | None, bytes | None]) -> "Bench":
-        real.produce(self.topic, records)
+        real.produce(self.endpoints.bootstrap_servers, self.topic, records)
         self.step(len(records))
         return self
 
@@ -36,15 +37,9 @@ class Bench:
 
 
 @pytest.fixture
-def bench(database: Endpoints) -> "Bench":
-    """A topic of the test's own; what it wrote before is emptied, as if the build were new."""
+def bench() -> Bench:
+    """A ledger of the test's own on the shared servers."""
+    endpoints = fresh_database()
     said: list[str] = []
-    topic = real.fresh_topic()
-    projector = real.projector(database, topic, said=said)
-    return Bench(database, topic, projector, said)
-
-
-@pytest.fixture
-def database() -> Endpoints:
-    """A database of the test's own."""
-    return real.fresh_database()
+    topic = real.fresh_topic(endpoints.bootstrap_servers)
+    return Bench(endpoints, topic, real.projector(endpoints, topic, said=said), said)

@@ -22,8 +22,12 @@ def main(spec: str) -> None:
         stop.set()
 
     signal.signal(signal.SIGTERM, on_term)
-    settings = Settings(projector_batch_events=given["batch"], session_timeout_ms=given["session_timeout_ms"])
-    run_projector(settings, Endpoints(**given["endpoints"]), stop, topic=given["topic"], group_id=given["group_id"])
+    settings = Settings(
+        projector_batch_events=given["batch"],
+        session_timeout_ms=given["session_timeout_ms"],
+        topic_prefix=given["topic"].removesuffix(".events"),
+    )
+    run_projector(settings, Endpoints(**given["endpoints"]), stop)
 
 
 if __name__ == "__main__":

@@ -1,76 +1,37 @@
-"""The real Kafka and PostgreSQL for the projector's tests: one pair for the session, fresh topics and databases from it."""
+"""What the projector's tests do on the real servers: topics of their own, records, projectors to step, rows to compare."""
 
-import atexit
-import re
-import shutil
-import tempfile
-import uuid
+import itertools
+import os
 from collections.abc import Iterable
-from dataclasses import replace
-from functools import cache
-from pathlib import Path
 
 import psycopg2
 from kafka import KafkaProducer
 
 from consumers.projector import Projector
-from infra.embedded.servers import Endpoints, Servers
+from infra.embedded.servers import Endpoints
 from infra.kafka.admin import ensure_topics
 from infra.kafka.clients import transactional_producer
 from infra.kafka.event_source import KafkaEventSource
-from infra.postgres.migrate import migrate
 from infra.postgres.projections.store import PostgresProjectionStore
-from infra.settings import Settings
 from producers.topics import TopicLayout
 from tests.projections.histories import Told
+from tests.servers import execute
 
-LOGINS = {"application": "ledger_app", "reader": "ledger_reader", "projector": "ledger_projector"}
-
-
-@cache
-def servers() -> tuple[Settings, Servers, Endpoints]:
-    """Start the servers once; they are stopped, and their data removed, when the tests end."""
-    home = Path(tempfile.mkdtemp(prefix="plp-"))
-    home.chmod(0o755)
-    settings = Settings(home=home, kafka_heap_mb=256)
-    started = Servers(settings, say=lambda _: None)
-
-    def stop() -> None:
-        started.down()
-        shutil.rmtree(home, ignore_errors=True)
-
-    atexit.register(stop)
-    return settings, started, started.up()
+_numbers = itertools.count(1)
 
 
-def fresh_database() -> Endpoints:
-    """Make a database of the ledger, migrated."""
-    _, _, endpoints = servers()
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    superuser = endpoints.admin_database_url.replace("ledger_owner@", "postgres@")
-    _execute(
-        _on(superuser, "postgres"), f"CREATE DATABASE {name} OWNER ledger_owner TEMPLATE template0 ENCODING 'UTF8'"
-    )
-    migrate(_on(endpoints.admin_database_url, name), logins=LOGINS)
-    return replace(
-        endpoints,
-        admin_database_url=_on(endpoints.admin_database_url, name),
-        database_url=_on(endpoints.database_url, name),
-        read_database_url=_on(endpoints.read_database_url, name),
-        projector_database_url=_on(endpoints.projector_database_url, name),
-    )
-
-
-def fresh_topic(partitions: int = 3) -> str:
+def fresh_topic(bootstrap: str, partitions: int = 3) -> str:
     """Make a topic of its own for a test."""
-    name = f"events-{uuid.uuid4().hex[:12]}"
-    ensure_topics(servers()[2].bootstrap_servers, [TopicLayout(name, partitions, {})])
+    name = f"projector-{os.getpid()}-{next(_numbers)}.events"
+    ensure_topics(bootstrap, [TopicLayout(name, partitions, {})])
     return name
 
 
-def produce(topic: str, records: Iterable[tuple[bytes | None, bytes | None]], *, a_transaction: int = 500) -> None:
+def produce(
+    bootstrap: str, topic: str, records: Iterable[tuple[bytes | None, bytes | None]], *, a_transaction: int = 500
+) -> None:
     """Put records on a topic in transactions, so that its offsets have gaps where their markers are."""
-    producer: KafkaProducer = transactional_producer(servers()[2].bootstrap_servers, f"test-{uuid.uuid4()}")
+    producer: KafkaProducer = transactional_producer(bootstrap, f"test-{os.getpid()}-{next(_numbers)}")
     producer.init_transactions()
     pending = list(records)
     for start in range(0, len(pending), a_transaction):
@@ -110,21 +71,7 @@ def rows(url: str, statement: str) -> list[tuple[object, ...]]:
 
 def write(url: str, statement: str) -> None:
     """Change a build behind the projector's back."""
-    _execute(url, f"SET search_path = projection_1; {statement}")
-
-
-def _on(url: str, database: str) -> str:
-    return re.sub(r"@/[^?]*", f"@/{database}", url)
-
-
-def _execute(url: str, statement: str) -> None:
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-    finally:
-        connection.close()
+    execute(url, f"SET search_path = projection_1; {statement}")
 
 
 TABLES = (
@@ -134,5 +81,39 @@ TABLES = (
 
 
 def everything(endpoints: Endpoints) -> dict[str, list[tuple[object, ...]]]:
-    """Read every table of a build, its rows sorted; rows cite offsets too, so equal means equal in all."""
+    """Read every table of the build, its rows sorted; they cite offsets too, so equal means equal in all."""
     return {table: sorted(rows(endpoints.read_database_url, f"SELECT t::text FROM {table} AS t")) for table in TABLES}
+
+
+def step_until(projector: Projector, events: int) -> None:
+    """Step until so many events are applied."""
+    while projector.applied < events:
+        projector.step()
+
+
+def applied(endpoints: Endpoints) -> int:
+    """Give the number of events applied so far; 0 before the first build is there."""
+    if not execute(endpoints.read_database_url, "SELECT FROM projection.live"):
+        return 0
+    ((count,),) = rows(endpoints.read_database_url, "SELECT coalesce(sum(applied), 0)::int FROM partition_progress")
+    assert isinstance(count, int)
+    return count
+
+
+def drop_build(endpoints: Endpoints) -> None:
+    """Delete the projections, all of them."""
+    execute(endpoints.projector_database_url, "DROP SCHEMA projection_1 CASCADE")
+    execute(endpoints.admin_database_url, "DELETE FROM projection.live")
+
+
+def check_as_if_undisturbed(endpoints: Endpoints, topic: str, events: int) -> None:
+    """Compare with what one undisturbed process makes of the topic, after every projection was deleted."""
+    disturbed = everything(endpoints)
+    drop_build(endpoints)
+    again = projector(endpoints, topic, group=f"undisturbed-{topic}", max_records=5000)
+    step_until(again, events)
+    undisturbed = everything(endpoints)
+    for table in TABLES:
+        assert disturbed[table] == undisturbed[table], table
+    audited = rows(endpoints.read_database_url, "SELECT count(*), count(DISTINCT position), max(position) FROM audit")
+    assert audited == [(events,) * 3]

@@ -64,7 +64,7 @@ def test_on_one_date_settlement_transition_expiry_and_review_come_in_this_order_
     history = History(FIRST, SECOND).given(
         enrol("P", "2012-01-05", "silver"),
         train("C1", "P", "anna", "CL-101", "2012-01-01"),
-        sale("D1", "P", "2012-12-30", "2000.00"),
+        sale("D1", "P", "2012-12-30", "1500.00"),
         sale("D2", "P", "2013-01-01", "1.00"),
     )
     names = history.names("P")
@@ -77,7 +77,7 @@ def test_on_one_date_settlement_transition_expiry_and_review_come_in_this_order_
         "SaleRecorded",
         "BonusAccrued",
     ]
-    assert Posted("2013-01-01", "volume", "40.00", "EUR") in history.lines("P")
+    assert Posted("2013-01-01", "volume", "30.00", "EUR") in history.lines("P")
     assert history.tiers("P")[-1] == ("2013-01-01", "bronze", "demotion")
 
 

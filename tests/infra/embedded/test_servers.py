@@ -21,7 +21,7 @@ from infra.embedded import processes
 from infra.embedded.servers import Endpoints, Servers
 from infra.settings import Settings
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 # `up` in a process of its own, so that it can be killed.
 START_SCRIPT = """
@@ -34,7 +34,7 @@ Servers(Settings(home=Path(sys.argv[1]), kafka_heap_mb=256)).up()
 
 
 def servers_of(home: Path) -> Servers:
-    return Servers(Settings(home=home, kafka_heap_mb=256), say=lambda line: print(line, flush=True))
+    return Servers(Settings(home=home, kafka_heap_mb=256, wait_timeout_s=120), say=lambda line: print(line, flush=True))
 
 
 def pids(servers: Servers) -> tuple[int | None, int | None]:

@@ -20,6 +20,7 @@ from psycopg2.extras import execute_values
 from domain import events, streams
 from domain.envelope import EventRow, envelope, leaf_hash, open_envelope
 from infra.embedded.servers import Endpoints
+from infra.kafka import admin
 from infra.kafka.clients import read_committed_consumer
 from infra.postgres.migrate import migrate
 from producers.topics import TopicLayout, layouts
@@ -177,6 +178,42 @@ def assert_relayed_exactly_once(ledger: Ledger, prefix: str) -> None:
         "SELECT position FROM ledger.event WHERE type IN ('PartnerEnrolled', 'TierChanged') ORDER BY 1"
     )
     assert sorted(told) == [position for (position,) in public]
+
+
+class Checkpoints:
+    """Follows a relay's committed checkpoints with one consumer, which is much cheaper than asking anew each time."""
+
+    def __init__(self, prefix: str) -> None:
+        self._topic = TopicPartition(layouts(prefix=prefix).relay_checkpoint.name, 0)
+        self._consumer: Any = None
+        self._position = 0
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+
+    def position(self) -> int:
+        """Give the last position known to be on Kafka."""
+        if self._consumer is None:
+            if admin.topic_id(bootstrap(), self._topic.topic) is None:
+                return 0
+            self._consumer = read_committed_consumer(bootstrap())
+            self._consumer.assign([self._topic])
+            self._consumer.seek(self._topic, 0)
+        for records in self._consumer.poll(timeout_ms=50).values():
+            self._position = json.loads(records[-1].value)["position"]
+        return self._position
+
+    def reach(self, position: int, within_s: float = 60.0) -> None:
+        eventually(lambda: self.position() == position, within_s)
+
+    def move_on(self) -> None:
+        """Wait until more is on Kafka than now."""
+        now = self.position()
+        eventually(lambda: self.position() > now, within_s=60)
 
 
 def eventually(true: Callable[[], bool], within_s: float = 20.0) -> None:

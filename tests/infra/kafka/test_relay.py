@@ -16,6 +16,7 @@ from infra.relay_process import run_relay
 from infra.settings import Settings
 from producers.topics import layouts
 from tests.infra.kafka.real import (
+    Checkpoints,
     Ledger,
     assert_relayed_exactly_once,
     bootstrap,
@@ -34,7 +35,7 @@ def relaying(endpoints: Endpoints, prefix: str, batch_events: int = 50) -> Itera
 
     def run() -> None:
         try:
-            run_relay(Settings(relay_batch_events=batch_events), endpoints, stop, prefix)
+            run_relay(Settings(relay_batch_events=batch_events, topic_prefix=prefix), endpoints, stop)
         except BaseException as error:
             stopped_with.append(error)
 
@@ -50,8 +51,8 @@ def relaying(endpoints: Endpoints, prefix: str, batch_events: int = 50) -> Itera
 
 def relay_all(ledger: Ledger, prefix: str) -> None:
     last = ledger.query("SELECT position FROM ledger.head")[0][0]
-    with relaying(ledger.endpoints, prefix) as stopped_with:
-        eventually(lambda: bool(stopped_with) or relayed_position(bootstrap(), prefix) == last)
+    with relaying(ledger.endpoints, prefix) as stopped_with, Checkpoints(prefix) as checkpoints:
+        eventually(lambda: bool(stopped_with) or checkpoints.position() == last)
     if stopped_with:
         raise stopped_with[0]
 
@@ -87,10 +88,9 @@ def test_everything_is_relayed_once_and_the_relay_goes_on_where_it_was(relayed: 
 
 def test_an_event_is_on_kafka_soon_after_its_append(relayed: tuple[Ledger, str]) -> None:
     ledger, prefix = relayed
-    with relaying(ledger.endpoints, prefix):
+    with relaying(ledger.endpoints, prefix), Checkpoints(prefix) as checkpoints:
         for _ in range(3):
-            last = ledger.append()
-            eventually(lambda last=last: relayed_position(bootstrap(), prefix) == last, within_s=5)  # type: ignore[misc]
+            checkpoints.reach(ledger.append(), within_s=5)
     assert_relayed_exactly_once(ledger, prefix)
 
 
@@ -143,7 +143,9 @@ def test_a_follower_takes_over_when_the_leader_leaves(
         second = follower.__enter__()
         eventually(lambda: "Another relay leads" in caplog.text)
     last = ledger.append(commands=5)
-    eventually(lambda: relayed_position(bootstrap(), prefix) == last)
+    with Checkpoints(prefix) as checkpoints:
+        checkpoints.reach(last)
+    assert relayed_position(bootstrap(), prefix) == last
     follower.__exit__(None, None, None)
     assert first + second == []
     assert_relayed_exactly_once(ledger, prefix)
@@ -152,13 +154,13 @@ def test_a_follower_takes_over_when_the_leader_leaves(
 def test_a_leader_that_lost_its_lead_starts_over(relayed: tuple[Ledger, str], caplog: pytest.LogCaptureFixture) -> None:
     ledger, prefix = relayed
     caplog.set_level(logging.INFO)
-    with relaying(ledger.endpoints, prefix) as stopped_with:
+    with relaying(ledger.endpoints, prefix) as stopped_with, Checkpoints(prefix) as checkpoints:
         eventually(lambda: "Relaying from" in caplog.text)
         ledger.query(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE usename = session_user AND datname = current_database() AND pid <> pg_backend_pid()"
         )
         last = ledger.append(commands=5)
-        eventually(lambda: bool(stopped_with) or relayed_position(bootstrap(), prefix) == last)
+        eventually(lambda: bool(stopped_with) or checkpoints.position() == last)
     assert stopped_with == []
     assert_relayed_exactly_once(ledger, prefix)

@@ -1,0 +1,79 @@
+"""The command line as a user has it: another process, its output and its exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.bootstrap import environment_of
+from infra.embedded import processes
+from infra.settings import Settings
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON document on standard output."""
+        return json.loads(self.out)
+
+
+class CommandLine:
+    """`partner-ledger` with a ledger's settings; stop it with `down`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._environment = environment_of(settings)
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled once, commands start several times as fast
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start a command and go on."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "infra.cli.app", *arguments],
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.settings.home,
+        )
+
+    def run(self, *arguments: str | Path, timeout_s: float = 120) -> Said:
+        """Run a command to its end."""
+        process = self.start(*map(str, arguments))
+        try:
+            out, err = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        return Said(process.returncode, out, err)
+
+    def done(self, *arguments: str | Path) -> Any:
+        """Run a command with --json that must succeed; give its document."""
+        said = self.run(*arguments, "--json")
+        assert said.code == 0, f"{arguments} ended with {said.code}: {said.err}\n{said.out}"
+        return said.json
+
+    def kill(self, name: str) -> bool:
+        """End relay or projector with SIGKILL; False if it did not run."""
+        pid = processes.running(self.settings.home, name)
+        if pid is None:
+            return False
+        os.kill(pid, signal.SIGKILL)
+        while processes.running(self.settings.home, name) is not None:
+            time.sleep(0.01)
+        return True
+
+    def down(self) -> None:
+        """Stop relay and projector."""
+        assert self.run("down").code == 0

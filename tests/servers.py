@@ -1,0 +1,102 @@
+"""The real Kafka and PostgreSQL of the tests: one pair for the session, and on it ledgers without events, as many as wanted.
+
+A ledger of a test's own is a database and a topic prefix on the shared servers, which takes a fraction of a second; tests
+that stop or kill servers start a pair of their own in a home of their own.
+"""
+
+import atexit
+import itertools
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import psycopg2
+
+from infra.embedded.servers import Endpoints, Servers
+from infra.postgres.migrate import migrate
+from infra.settings import Settings
+
+LOGINS = {"application": "ledger_app", "reader": "ledger_reader", "projector": "ledger_projector"}
+_numbers = itertools.count(1)
+
+
+def temporary_home() -> Path:
+    """Make a home that PostgreSQL's own user may enter, removed when the tests end."""
+    home = Path(tempfile.mkdtemp(prefix="plt-"))
+    home.chmod(0o755)
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    return home
+
+
+@cache
+def servers() -> tuple[Settings, Servers, Endpoints]:
+    """Start the servers once; they are stopped when the tests end."""
+    settings = Settings(home=temporary_home(), wait_timeout_s=180)
+    started = Servers(settings, say=lambda _: None)
+    atexit.register(started.down)
+    return settings, started, started.up()
+
+
+def execute(url: str, statement: str) -> list[tuple[object, ...]]:
+    """Run one statement in autocommit; give its rows."""
+    connection = psycopg2.connect(url)
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+def _on(url: str, database: str) -> str:
+    return re.sub(r"@/[^?]*", f"@/{database}", url)
+
+
+def superuser_url(database: str = "postgres") -> str:
+    """Give the superuser's URL of a database on the shared server."""
+    return _on(servers()[2].admin_database_url.replace("ledger_owner@", "postgres@"), database)
+
+
+@cache
+def _template() -> str:
+    """Make, once, a migrated database that others are copied from."""
+    name = f"template_{os.getpid()}"
+    execute(superuser_url(), f"CREATE DATABASE {name} OWNER ledger_owner TEMPLATE template0 ENCODING 'UTF8'")
+    migrate(_on(servers()[2].admin_database_url, name), logins=LOGINS)
+    return name
+
+
+def fresh_database() -> Endpoints:
+    """Make a ledger's database without events, on the shared server."""
+    name = f"ledger_{os.getpid()}_{next(_numbers)}"
+    execute(superuser_url(), f"CREATE DATABASE {name} OWNER ledger_owner TEMPLATE {_template()}")
+    endpoints = servers()[2]
+    fresh = replace(
+        endpoints,
+        admin_database_url=_on(endpoints.admin_database_url, name),
+        database_url=_on(endpoints.database_url, name),
+        read_database_url=_on(endpoints.read_database_url, name),
+        projector_database_url=_on(endpoints.projector_database_url, name),
+    )
+    migrate(fresh.admin_database_url, logins=LOGINS)  # rights on a database itself are not copied with it
+    return fresh
+
+
+def fresh_ledger() -> Settings:
+    """Make settings of a ledger without events: a database, topics and a home of its own, on the shared servers."""
+    endpoints = fresh_database()
+    return Settings(
+        home=temporary_home(),
+        kafka=endpoints.bootstrap_servers,
+        database_url=endpoints.database_url,
+        admin_database_url=endpoints.admin_database_url,
+        read_database_url=endpoints.read_database_url,
+        projector_database_url=endpoints.projector_database_url,
+        wait_timeout_s=180,  # on a busy machine
+        topic_prefix=f"test-{os.getpid()}-{next(_numbers)}",
+    )
