@@ -42,4 +42,6 @@ def full_years(start: dt.date, on: dt.date) -> int:
     if on < start:
         return 0
     years = on.year - start.year
+    if start.day <= 28:  # every month has that day: no date needs to be made
+        return years if (on.month, on.day) >= (start.month, start.day) else years - 1
     return years if add_months(start, 12 * years) <= on else years - 1

@@ -1,6 +1,6 @@
 """Every event of the ledger: the facts it was told and the decisions it drew from them (rules.md, Facts and decisions).
 
-An event is an immutable `msgspec.Struct`; its stored form is the exact UTF-8 JSON of the struct: ISO dates, amounts as
+An event is an immutable `msgspec.Struct` (of plain values, so that the garbage collector need not look for cycles); its stored form is the exact UTF-8 JSON of the struct: ISO dates, amounts as
 decimal strings with the currency's digits. The type name is the class name and never changes; a change of meaning is a
 new `SCHEMA_VERSION` with an upcaster in `UPCASTERS`, never an edit of what was published.
 
@@ -22,7 +22,7 @@ from domain.errors import UnknownEventType
 TierReason = Literal["promotion", "demotion", "migration", "withdrawal", "award"]
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Base of all events. `SCHEMA_VERSION` counts the published shapes of one type, from 1."""
 
     SCHEMA_VERSION: ClassVar[int] = 1
@@ -36,7 +36,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 # --- facts about the ledger and its programmes ------------------------------------------------------------------------
 
 
-class ProgrammePublished(Event, frozen=True, kw_only=True):
+class ProgrammePublished(Event, frozen=True, kw_only=True, gc=False):
     """A programme version was published; its content is kept whole (rules.md, Programmes)."""
 
     programme: str
@@ -49,7 +49,7 @@ class ProgrammePublished(Event, frozen=True, kw_only=True):
         return self.effective_from
 
 
-class LedgerAdvanced(Event, frozen=True, kw_only=True):
+class LedgerAdvanced(Event, frozen=True, kw_only=True, gc=False):
     """The ledger's date was set; what fell due up to it is decided for every partner (rules.md, A partner's clock)."""
 
     to: dt.date
@@ -63,7 +63,7 @@ class LedgerAdvanced(Event, frozen=True, kw_only=True):
 # --- facts about a partner --------------------------------------------------------------------------------------------
 
 
-class PartnerEnrolled(Event, frozen=True, kw_only=True):
+class PartnerEnrolled(Event, frozen=True, kw_only=True, gc=False):
     """A partner joined the programme, in an automatic tier of the version in force."""
 
     partner_id: str
@@ -80,7 +80,7 @@ class PartnerEnrolled(Event, frozen=True, kw_only=True):
         return self.enrolled_on
 
 
-class MembershipSuspended(Event, frozen=True, kw_only=True):
+class MembershipSuspended(Event, frozen=True, kw_only=True, gc=False):
     """A membership was suspended; counts from `effective_on`, the later of `on` and the clock."""
 
     on: dt.date
@@ -93,7 +93,7 @@ class MembershipSuspended(Event, frozen=True, kw_only=True):
         return self.on
 
 
-class MembershipResumed(Event, frozen=True, kw_only=True):
+class MembershipResumed(Event, frozen=True, kw_only=True, gc=False):
     """A suspended membership was resumed on `effective_on`, the first day that is not suspended any more."""
 
     on: dt.date
@@ -106,7 +106,7 @@ class MembershipResumed(Event, frozen=True, kw_only=True):
         return self.on
 
 
-class MembershipEnded(Event, frozen=True, kw_only=True):
+class MembershipEnded(Event, frozen=True, kw_only=True, gc=False):
     """A membership ended, finally; `tier` is the last one, kept on record."""
 
     on: dt.date
@@ -122,7 +122,7 @@ class MembershipEnded(Event, frozen=True, kw_only=True):
         return self.on
 
 
-class TrainingCompleted(Event, frozen=True, kw_only=True):
+class TrainingCompleted(Event, frozen=True, kw_only=True, gc=False):
     """A person (a random pseudonym) of the partner completed a course."""
 
     completion_id: str
@@ -137,7 +137,7 @@ class TrainingCompleted(Event, frozen=True, kw_only=True):
         return self.completed_on
 
 
-class CertificateRevoked(Event, frozen=True, kw_only=True):
+class CertificateRevoked(Event, frozen=True, kw_only=True, gc=False):
     """A completion recorded before does not count any more."""
 
     completion_id: str
@@ -151,7 +151,7 @@ class CertificateRevoked(Event, frozen=True, kw_only=True):
         return self.revoked_on
 
 
-class SaleRecorded(Event, frozen=True, kw_only=True):
+class SaleRecorded(Event, frozen=True, kw_only=True, gc=False):
     """A deal was closed. `qualifying` is its amount in base currency; zero where the sale does not earn (suspension)."""
 
     deal_id: str
@@ -172,7 +172,7 @@ class SaleRecorded(Event, frozen=True, kw_only=True):
         return self.closed_on
 
 
-class SaleReversed(Event, frozen=True, kw_only=True):
+class SaleReversed(Event, frozen=True, kw_only=True, gc=False):
     """A deal was taken back. `net` and `qualifying` are what is left of it; `whole`: told without an amount."""
 
     reversal_id: str
@@ -198,7 +198,7 @@ class SaleReversed(Event, frozen=True, kw_only=True):
         return self.reversed_on
 
 
-class TierAwarded(Event, frozen=True, kw_only=True):
+class TierAwarded(Event, frozen=True, kw_only=True, gc=False):
     """The board gave the partner an awarded tier; the `TierChanged` that follows carries the evidence."""
 
     tier: str
@@ -216,7 +216,7 @@ class TierAwarded(Event, frozen=True, kw_only=True):
 # --- decisions --------------------------------------------------------------------------------------------------------
 
 
-class TierEvidence(msgspec.Struct, frozen=True, kw_only=True):
+class TierEvidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a tier required and what was measured, on one date. Amounts are in the programme's base currency.
 
     The revenue window is first day to last day, both counted.
@@ -233,7 +233,7 @@ class TierEvidence(msgspec.Struct, frozen=True, kw_only=True):
     met: bool
 
 
-class CourseEvidence(msgspec.Struct, frozen=True, kw_only=True):
+class CourseEvidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The completions of one course that count on a date, one for each person, and how many persons are required."""
 
     course: str
@@ -241,7 +241,7 @@ class CourseEvidence(msgspec.Struct, frozen=True, kw_only=True):
     completions: tuple[str, ...]
 
 
-class ProgrammeEntered(Event, frozen=True, kw_only=True):
+class ProgrammeEntered(Event, frozen=True, kw_only=True, gc=False):
     """The partner came under another programme version (rules.md, Transition).
 
     `awarded` tells whether the tier held is an awarded one under it; a `TierChanged` that follows has the last word.
@@ -258,7 +258,7 @@ class ProgrammeEntered(Event, frozen=True, kw_only=True):
         return self.effective_on
 
 
-class SpecialisationAwarded(Event, frozen=True, kw_only=True):
+class SpecialisationAwarded(Event, frozen=True, kw_only=True, gc=False):
     """Enough persons hold valid certificates for each course (rules.md, Specialisations)."""
 
     specialisation: str
@@ -273,7 +273,7 @@ class SpecialisationAwarded(Event, frozen=True, kw_only=True):
         return self.effective_on
 
 
-class SpecialisationLapsed(Event, frozen=True, kw_only=True):
+class SpecialisationLapsed(Event, frozen=True, kw_only=True, gc=False):
     """A specialisation is not held any more. The evidence is empty where the programme does not know it."""
 
     specialisation: str
@@ -288,7 +288,7 @@ class SpecialisationLapsed(Event, frozen=True, kw_only=True):
         return self.effective_on
 
 
-class TierChanged(Event, frozen=True, kw_only=True):
+class TierChanged(Event, frozen=True, kw_only=True, gc=False):
     """The partner's tier changed.
 
     `evidence` is the tier that decided it. A promotion, and a withdrawal that ends in a tier met now, rest on it
@@ -316,7 +316,7 @@ class TierChanged(Event, frozen=True, kw_only=True):
         return self.effective_on
 
 
-class ReviewPassed(Event, frozen=True, kw_only=True):
+class ReviewPassed(Event, frozen=True, kw_only=True, gc=False):
     """At a review the requirements of the tier held were met: missed reviews are zero again."""
 
     reviewed_on: dt.date
@@ -331,7 +331,7 @@ class ReviewPassed(Event, frozen=True, kw_only=True):
         return self.reviewed_on
 
 
-class ReviewMissed(Event, frozen=True, kw_only=True):
+class ReviewMissed(Event, frozen=True, kw_only=True, gc=False):
     """At a review the requirements were not met; above `grace` missed reviews a demotion follows."""
 
     reviewed_on: dt.date
@@ -348,7 +348,7 @@ class ReviewMissed(Event, frozen=True, kw_only=True):
         return self.reviewed_on
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class Line(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One bonus line: `amount` (signed) is what is posted, and the rest is how it comes about.
 
     For an instant line: basis × rate_bp / 10,000, rounded half up. For a difference (reversal, late settlement):
@@ -367,7 +367,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     loyalty_years: int | None = None
 
 
-class BonusAccrued(Event, frozen=True, kw_only=True):
+class BonusAccrued(Event, frozen=True, kw_only=True, gc=False):
     """Instant bonuses earned as a deal closed."""
 
     deal_id: str
@@ -382,7 +382,7 @@ class BonusAccrued(Event, frozen=True, kw_only=True):
         return self.closed_on
 
 
-class BonusClawedBack(Event, frozen=True, kw_only=True):
+class BonusClawedBack(Event, frozen=True, kw_only=True, gc=False):
     """What a reversal takes back of a deal's instant bonuses, each line at its own original rate."""
 
     reversal_id: str
@@ -398,7 +398,7 @@ class BonusClawedBack(Event, frozen=True, kw_only=True):
         return self.reversed_on
 
 
-class KickbackSettled(Event, frozen=True, kw_only=True):
+class KickbackSettled(Event, frozen=True, kw_only=True, gc=False):
     """A quarter's kickback, or the difference that a late fact makes to a quarter settled before.
 
     `cause`: `time` (the first day of the next quarter), `sale` or `reversal` (with the identity of the fact).
@@ -425,7 +425,7 @@ class KickbackSettled(Event, frozen=True, kw_only=True):
 # --- the roster of awarded tiers in one country ---------------------------------------------------------------------------
 
 
-class SeatTaken(Event, frozen=True, kw_only=True):
+class SeatTaken(Event, frozen=True, kw_only=True, gc=False):
     """A partner of this country holds an awarded tier from `effective_on`."""
 
     partner_id: str
@@ -438,7 +438,7 @@ class SeatTaken(Event, frozen=True, kw_only=True):
         return self.effective_on
 
 
-class SeatFreed(Event, frozen=True, kw_only=True):
+class SeatFreed(Event, frozen=True, kw_only=True, gc=False):
     """A partner of this country does not hold the awarded tier any more."""
 
     partner_id: str

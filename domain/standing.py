@@ -127,8 +127,9 @@ class Quarter:
     def add(self, family: str, currency: str, net: int, qualifying: int) -> None:
         """Add a sale, or what a reversal takes of one (negative)."""
         key = (family, currency)
-        self.net[key] = self.net.get(key, 0) + net
-        self.qualifying[family] = self.qualifying.get(family, 0) + qualifying
+        nets, qualified = self.net, self.qualifying
+        nets[key] = nets.get(key, 0) + net
+        qualified[family] = qualified.get(family, 0) + qualifying
 
     def copy(self) -> "Quarter":
         """Give an independent copy."""
@@ -233,7 +234,10 @@ class Standing:
 
     def suspended_on(self, on: dt.date) -> bool:
         """Tell whether a date lies in a suspension: its first day to the day before resumption."""
-        return any(first <= on and (resumed is None or on < resumed) for first, resumed in self.suspensions)
+        for first, resumed in self.suspensions:
+            if first <= on and (resumed is None or on < resumed):
+                return True
+        return False
 
 
 # --- how each event changes the standing ------------------------------------------------------------------------------

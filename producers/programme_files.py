@@ -100,9 +100,8 @@ def _line_of(tree: Any, path: tuple[str | int, ...]) -> int:
     node: Any = tree
     line = 1
     for key in _steps(tree, path):
-        position = (
-            node.lc.item(key) if isinstance(key, int) and isinstance(node, list) else cast("Any", node).lc.key(key)
-        )
+        marks = cast("Any", node).lc
+        position = marks.item(key) if isinstance(node, list) else marks.key(key)
         line = position[0] + 1
         node = node[key]
     return line

@@ -3,7 +3,7 @@
 An event type that no table but the audit trail needs has no entry in `_FOLDS`; all types are in the audit trail.
 """
 
-import datetime as dt
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,6 @@ from domain.events import (
     BonusClawedBack,
     Event,
     KickbackSettled,
-    LedgerAdvanced,
     MembershipEnded,
     MembershipResumed,
     MembershipSuspended,
@@ -25,7 +24,7 @@ from domain.events import (
     SpecialisationLapsed,
     TierChanged,
 )
-from domain.streams import PARTNER_PREFIX, partner_id_of
+from domain.streams import partner_id_of
 from projections import loyalty, tier_status
 from projections.audit_trail import AuditRow, audit_row
 from projections.bonus_journal import (
@@ -38,16 +37,14 @@ from projections.bonus_journal import (
     check_balanced,
     posting,
 )
+from projections.progress import Partition, Progress
 from projections.recorded import Recorded
 from projections.sales import ReversalRow, SaleRow, reversal_row, sale_row
 
 
 @dataclass(slots=True)
 class Rows:
-    """What a batch adds to each table. Balances are changes to add up; every other row is new.
-
-    `ledger_date` and `latest_business_date` (of partners' events) are the latest in the batch, None where it has none.
-    """
+    """What a batch adds to each table. Balances and progress are changes to add up; every other row is new."""
 
     partners: list[tier_status.PartnerRow] = field(default_factory=list)
     tiers: list[tier_status.TierRow] = field(default_factory=list)
@@ -59,8 +56,7 @@ class Rows:
     postings: list[Posting] = field(default_factory=list)
     balances: list[BalanceChange] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
-    ledger_date: dt.date | None = None
-    latest_business_date: dt.date | None = None
+    progress: dict[Partition, Progress] = field(default_factory=lambda: defaultdict(Progress))
 
 
 def fold(batch: Iterable[Recorded]) -> Rows:
@@ -71,19 +67,13 @@ def fold(batch: Iterable[Recorded]) -> Rows:
 
     """
     rows = Rows()
-    audit = rows.audit
-    latest: dt.date | None = None
+    audit, progress = rows.audit, rows.progress
     for at in batch:
         audit.append(audit_row(at))
-        stream = at.envelope.subject
+        progress[Partition(at.topic, at.partition)].note(at)
         folding = _FOLDS.get(type(at.event))
-        if stream.startswith(PARTNER_PREFIX):
-            business_date = at.envelope.businessdate
-            if business_date is not None and (latest is None or business_date > latest):
-                latest = business_date
         if folding is not None:
             folding(rows, at, at.event)
-    rows.latest_business_date = latest
     check_balanced(rows.lines, rows.postings)
     rows.balances = balance_changes(rows.lines)
     return rows
@@ -132,11 +122,6 @@ def _bonus(rows: Rows, at: Recorded, event: BonusEvent) -> None:
         rows.postings.append(posting(line))
 
 
-def _advanced(rows: Rows, at: Recorded, event: LedgerAdvanced) -> None:
-    if rows.ledger_date is None or event.to > rows.ledger_date:
-        rows.ledger_date = event.to
-
-
 _FOLDS: dict[type[Event], Callable[[Rows, Recorded, Any], None]] = {
     PartnerEnrolled: _enrolled,
     MembershipSuspended: _membership,
@@ -150,5 +135,4 @@ _FOLDS: dict[type[Event], Callable[[Rows, Recorded, Any], None]] = {
     BonusAccrued: _bonus,
     BonusClawedBack: _bonus,
     KickbackSettled: _bonus,
-    LedgerAdvanced: _advanced,
 }

@@ -23,11 +23,13 @@ def instant_lines(standing: Standing, terms: Terms, sale: e.SaleRecorded) -> tup
     closed_on, family, currency = sale.closed_on, sale.family, sale.currency
     digits = terms.currency_digits[currency]
     minor = minor_of(sale.amount, digits)
+    nothing = to_amount(0, digits)
     lines = []
     for scheme in terms.instant:
         if scheme.families is not None and family not in scheme.families:
             continue
-        if scheme.specialisation is not None and standing.held_at_start_of(scheme.specialisation, closed_on) is None:
+        specialisation = scheme.specialisation
+        if specialisation is not None and standing.held_at_start_of(specialisation, closed_on) is None:
             continue
         years = None
         if scheme.rate_bp is not None:
@@ -35,7 +37,7 @@ def instant_lines(standing: Standing, terms: Terms, sale: e.SaleRecorded) -> tup
         else:
             years = loyalty_years(standing.enrolled_on, standing.suspensions, closed_on)
             rate = scheme.loyalty_rate(years)
-        amount = divide_half_up(minor * rate, BASIS_POINTS)
+        amount = divide_half_up(minor * rate, BASIS_POINTS) if rate else 0
         if amount:
             lines.append(
                 e.Line(
@@ -44,10 +46,10 @@ def instant_lines(standing: Standing, terms: Terms, sale: e.SaleRecorded) -> tup
                     currency=currency,
                     basis=sale.amount,
                     rate_bp=rate,
-                    before=to_amount(0, digits),
+                    before=nothing,
                     tier=entry.tier,
                     tier_since=entry.effective_on,
-                    specialisation=scheme.specialisation,
+                    specialisation=specialisation,
                     loyalty_years=years,
                 )
             )

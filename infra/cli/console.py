@@ -6,10 +6,10 @@ Standard output carries the answer alone; what is happening, progress and errors
 import datetime as dt
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import (
@@ -25,7 +25,10 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-out = Console(soft_wrap=False, highlight=False)
+WIDTH_OF_A_FILE = 200
+"""Columns where the output is no terminal: nothing needs to be folded there."""
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
@@ -48,11 +51,12 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
-    """Make a table; the columns named in `right` hold figures."""
+def table(title: str, *columns: str, right: Collection[str] = (), fold: Collection[str] = ()) -> Table:
+    """Make a table; columns in `right` hold figures, those in `fold` may take several lines, all others stay on one."""
     made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        made.add_column(column, justify=justify, overflow="fold", no_wrap=column not in fold)
     return made
 
 

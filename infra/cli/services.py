@@ -1,6 +1,6 @@
 """Commands for the servers and processes of a ledger: up, down, status, settings, run."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -63,7 +63,7 @@ def status(*, json: Json = False) -> None:
     if json:
         print_json(document)
         return
-    view = table(f"Ledger in {document['home']}", "what", "state", "where or how far")
+    view = table(f"Ledger in {document['home']}", "what", "state", "where or how far", fold=("where or how far",))
     for name, place in (("kafka", "bootstrap_servers"), ("postgres", "dsn")):
         server = document[name]
         view.add_row(name, "running" if server["running"] else "not running", server[place] or "-")
@@ -74,7 +74,7 @@ def status(*, json: Json = False) -> None:
     out.print(view)
 
 
-def _status(runtime: Runtime) -> dict[str, object]:
+def _status(runtime: Runtime) -> dict[str, Any]:
     """Give the status document; figures of what does not run are null."""
     servers = runtime.servers.status()
     home = runtime.settings.home
@@ -114,7 +114,7 @@ def settings(*, json: Json = False) -> None:
             ]
         )
         return
-    view = table("Settings", "name", "value", "from", "meaning")
+    view = table("Settings", "name", "value", "from", "meaning", fold=("value", "meaning"))
     for row in rows:
         view.add_row(row.variable, row.value, row.source, row.description)
     out.print(view)

@@ -111,6 +111,7 @@ def partners(*, as_of: AsOf = None, json: Json = False) -> None:
         f"Partners as of {answer.as_of} (position {answer.position:,})",
         *("partner", "name", "country", "tier", "since", "specialisations", "loyalty days", "payable"),
         right=("loyalty days", "payable"),
+        fold=("name", "specialisations"),
     )
     for standing in answer.partners:
         last = standing.tier_history[-1]
@@ -291,22 +292,19 @@ def _print_lines(lines: tuple[BonusLine, ...]) -> None:
     if not lines:
         return
     shown = lines[-SHOWN_LINES:]
-    view = table(
-        f"Bonus lines (the last {len(shown)} of {len(lines):,})"
-        if len(shown) < len(lines)
-        else f"Bonus lines ({len(lines):,})",
-        *("line", "posted", "cause", "scheme", "tier", "basis", "rate", "amount"),
-        right=("basis", "rate", "amount"),
-    )
+    title = f"Bonus lines (the last {len(shown)} of {len(lines):,})" if len(shown) < len(lines) else "Bonus lines"
+    columns = ("line", "posted", "cause", "scheme", "tier", "", "basis", "rate", "amount")
+    view = table(title, *columns, right=("basis", "rate", "amount"), fold=("cause", "scheme", "tier"))
     for line in shown:
         view.add_row(
             line.line_id,
             f"{line.posting_date}",
-            line.cause or f"quarter before {line.business_date}",
+            line.cause or "quarter settled",
             line.scheme,
             line.tier,
-            format_amount(line.basis, line.currency),
+            line.currency,
+            amount(line.basis),
             f"{line.rate_bp / 100:.2f} %",
-            format_amount(line.amount, line.currency),
+            amount(line.amount),
         )
     out.print(view)

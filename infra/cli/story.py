@@ -117,6 +117,7 @@ def _print_balances(answer: PartnersAnswer) -> None:
         f"Bonus balances as of {answer.as_of}: the largest {len(largest)} of {len(balances):,}",
         *("partner", "name", "tier", "currency", *figures),
         right=figures,
+        fold=("name",),
     )
     for standing, b in largest:
         who = standing.partner

@@ -6,6 +6,7 @@ out in the statements, which spares round trips, so all connections are in autoc
 
 import select
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -170,12 +171,19 @@ class ConnectionPool:
 
 
 def _is_alive(connection: Connection) -> bool:
-    """Tell, without a round trip, that the server has not closed the connection since it was used last."""
-    try:
-        connection.poll()
-    except psycopg2.Error:
+    """Tell, without a round trip, that the server has not closed the connection since it was used last.
+
+    A server has nothing to say to an idle connection but that it is ending it.
+    """
+    if _is_readable(connection, 0):
         connection.close()
     return not connection.closed
+
+
+def _is_readable(connection: Connection, timeout_s: float) -> bool:
+    ready = select.poll()  # not select(): that knows the first 1024 files only
+    ready.register(connection, select.POLLIN)
+    return bool(ready.poll(timeout_s * 1000))
 
 
 def _roll_back(connection: Connection) -> None:
@@ -218,10 +226,11 @@ class Listener:
             self._connection = connection
             return True
         connection = self._connection
+        deadline = time.monotonic() + timeout_s
         try:
             with errors_translated(connection, self._url):
                 connection.poll()
-                if not connection.notifies and select.select([connection], [], [], timeout_s)[0]:
+                while not connection.notifies and _is_readable(connection, max(0, deadline - time.monotonic())):
                     connection.poll()
         except library.PersistenceError:
             self.close()

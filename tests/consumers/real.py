@@ -93,7 +93,7 @@ def step_until(projector: Projector, events: int) -> None:
 
 def applied(endpoints: Endpoints) -> int:
     """Give the number of events applied so far; 0 before the first build is there."""
-    if not execute(endpoints.read_database_url, "SELECT FROM projection.live"):
+    if not execute(endpoints.read_database_url, "SELECT build FROM projection.live"):
         return 0
     ((count,),) = rows(endpoints.read_database_url, "SELECT coalesce(sum(applied), 0)::int FROM partition_progress")
     assert isinstance(count, int)

@@ -99,8 +99,8 @@ def test_a_promotion_sets_missed_reviews_to_zero() -> None:
     """A miss as silver does not count as gold."""
     history = History(terms(1, 0)).given(
         enrol("P", "2012-01-05", "silver"),
-        train("C1", "P", "anna", "CL-101", "2012-07-01"),
-        sale("D1", "P", "2012-07-01", "2000.00"),
+        train("C1", "P", "anna", "CL-101", "2012-06-30"),
+        sale("D1", "P", "2012-06-30", "2000.00"),
     )
     history.advance("2013-07-01")
     assert history.those(e.ReviewPassed, "P") == []

@@ -151,13 +151,13 @@ def test_for_kickbacks_the_tier_fallen_to_counts_from_the_promotions_date() -> N
         sale("D0", "P", "2012-02-01", "500.00"),
         sale("D1", "P", "2012-05-01", "900.00"),
         sale("D2", "P", "2012-08-01", "100.00"),
-        reverse("R1", "D1", "2012-10-10", "450.00"),
+        reverse("R1", "D1", "2012-10-10", "600.00"),
     )
     assert history.lines("P") == [
         Posted("2012-04-01", "volume", "5.00", "EUR"),
         Posted("2012-07-01", "volume", "18.00", "EUR"),
         Posted("2012-10-01", "volume", "2.00", "EUR"),
-        Posted("2012-10-10", "volume", "-13.50", "EUR"),
+        Posted("2012-10-10", "volume", "-15.00", "EUR"),
         Posted("2012-10-10", "volume", "-1.00", "EUR"),
     ]
     assert history.last(e.KickbackSettled, "P").cause == "reversal"

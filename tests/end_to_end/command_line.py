@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 from infra.bootstrap import environment_of
 from infra.embedded import processes
 from infra.settings import Settings
+
+
+NO_VARIABLES: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,16 @@ class Said:
         return json.loads(self.out)
 
 
+def ended(process: "subprocess.Popen[str]", timeout_s: float = 120) -> Said:
+    """Wait until a command has ended; give what it came to."""
+    try:
+        out, err = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return Said(process.returncode, out, err)
+
+
 class CommandLine:
     """`partner-ledger` with a ledger's settings; stop it with `down`."""
 
@@ -37,32 +51,34 @@ class CommandLine:
         self._environment = environment_of(settings)
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled once, commands start several times as fast
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Start a command and go on."""
+    def start(self, *arguments: str | Path, variables: Mapping[str, str] = NO_VARIABLES) -> "subprocess.Popen[str]":
+        """Start a command and go on; `variables` are added to its environment."""
         return subprocess.Popen(
-            [sys.executable, "-m", "infra.cli.app", *arguments],
-            env=self._environment,
+            [sys.executable, "-m", "infra.cli.app", *map(str, arguments)],
+            env={**self._environment, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.settings.home,
         )
 
-    def run(self, *arguments: str | Path, timeout_s: float = 120) -> Said:
+    def run(
+        self, *arguments: str | Path, timeout_s: float = 120, variables: Mapping[str, str] = NO_VARIABLES
+    ) -> Said:
         """Run a command to its end."""
-        process = self.start(*map(str, arguments))
-        try:
-            out, err = process.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-        return Said(process.returncode, out, err)
+        return ended(self.start(*arguments, variables=variables), timeout_s)
 
     def done(self, *arguments: str | Path) -> Any:
         """Run a command with --json that must succeed; give its document."""
         said = self.run(*arguments, "--json")
         assert said.code == 0, f"{arguments} ended with {said.code}: {said.err}\n{said.out}"
         return said.json
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to the relay or the projector, which must run."""
+        pid = processes.running(self.settings.home, name)
+        assert pid is not None, f"the {name} does not run"
+        os.kill(pid, number)
 
     def kill(self, name: str) -> bool:
         """End relay or projector with SIGKILL; False if it did not run."""

@@ -161,8 +161,9 @@ def test_only_partners_events_move_the_latest_business_date() -> None:
     history = History().tell(STREAM, a.enrolled(P, "2012-01-15"))
     history.tell(LEDGER, LedgerAdvanced(to=day("2012-06-01")))
     history.tell(roster_stream("CH"), SeatTaken(partner_id=P, tier="platinum", effective_on=day("2012-05-01")))
-    rows = fold(recorded(history))
-    assert (rows.latest_business_date, rows.ledger_date) == (day("2012-01-15"), day("2012-06-01"))
+    (progress,) = fold(recorded(history)).progress.values()
+    assert (progress.latest_business_date, progress.ledger_date) == (day("2012-01-15"), day("2012-06-01"))
+    assert (progress.applied, progress.last_position) == (3, 3)
 
 
 def test_a_batch_that_does_not_balance_is_refused() -> None:

@@ -19,6 +19,7 @@ from infra.postgres.projections.connection import Reconnecting
 from infra.postgres.projections.copy_text import array
 from infra.postgres.projections.tables import BY_FIELD
 from projections.fold import Rows
+from projections.progress import Partition, Progress
 
 NOT_WRITABLE = (psycopg2.DataError, psycopg2.IntegrityError, psycopg2.errors.ProgramLimitExceeded)
 """What PostgreSQL says where the values are to blame: out of range, doubled, too long for an index."""
@@ -49,11 +50,9 @@ ON CONFLICT (partner, currency, posting_date) DO UPDATE SET accrued = b.accrued 
 """
 
 _PROGRESS = """
-UPDATE partition_progress p SET applied = p.applied + new.applied,
-    last_position = greatest(p.last_position, new.last_position),
-    ledger_date = greatest(p.ledger_date, %s), latest_business_date = greatest(p.latest_business_date, %s)
-FROM unnest(%s::text[], %s::int[], %s::int[], %s::bigint[]) AS new (topic, partition, applied, last_position)
-WHERE p.topic = new.topic AND p.partition = new.partition
+UPDATE partition_progress SET applied = applied + %s, last_position = greatest(last_position, %s),
+    ledger_date = greatest(ledger_date, %s), latest_business_date = greatest(latest_business_date, %s)
+WHERE topic = %s AND partition = %s
 """
 
 
@@ -195,7 +194,7 @@ class PostgresWriting:
             if rows.balances:
                 self._cursor.execute(_BALANCES, [array(column) for column in zip(*rows.balances, strict=True)])
             self._write_streams(streams)
-            self._count(rows)
+            self._count(rows.progress)
         except NOT_WRITABLE as error:
             raise CannotApply(" ".join(str(error).split())) from error
 
@@ -207,25 +206,12 @@ class PostgresWriting:
             _STREAMS, (array(names), array(partitions), array(versions), array([h.hex() for h in hashes]))
         )
 
-    def _count(self, rows: Rows) -> None:
-        counts: dict[tuple[str, int], list[int]] = {}
-        for row in rows.audit:
-            count = counts.setdefault((row.topic, row.partition), [0, 0])
-            count[0] += 1
-            count[1] = max(count[1], row.position)
-        topics, partitions = zip(*counts, strict=True)
-        applied, positions = zip(*counts.values(), strict=True)
-        self._cursor.execute(
-            _PROGRESS,
-            (
-                rows.ledger_date,
-                rows.latest_business_date,
-                array(topics),
-                array(partitions),
-                array(applied),
-                array(positions),
-            ),
-        )
+    def _count(self, progress: Mapping[Partition, Progress]) -> None:
+        for (topic, partition), new in progress.items():
+            self._cursor.execute(
+                _PROGRESS,
+                (new.applied, new.last_position, new.ledger_date, new.latest_business_date, topic, partition),
+            )
 
     def park(self, parked: Sequence[Parked]) -> None:
         """Keep records for a retry."""

@@ -1,12 +1,10 @@
-"""What the tests of the relay need of the real Kafka and PostgreSQL: stores and topics of their own, and what stands there.
+"""What the tests of the relay need of the real Kafka and PostgreSQL: stores to append to, and what stands on the topics.
 
-The servers are the session's (`tests.consumers.real.servers`); each test has a database and a topic prefix of its own.
+The servers are the session's (`tests.servers`) or, for tests that kill servers, a pair of their own.
 """
 
 import datetime as dt
 import json
-import os
-import re
 import time
 import uuid
 from collections import defaultdict
@@ -22,11 +20,9 @@ from domain.envelope import EventRow, envelope, leaf_hash, open_envelope
 from infra.embedded.servers import Endpoints
 from infra.kafka import admin
 from infra.kafka.clients import read_committed_consumer
-from infra.postgres.migrate import migrate
 from producers.topics import TopicLayout, layouts
-from tests.consumers.real import servers
+from tests.servers import servers
 
-LOGINS = {"application": "ledger_app", "reader": "ledger_reader", "projector": "ledger_projector"}
 DAY = dt.date(2024, 5, 1)
 
 
@@ -38,40 +34,19 @@ def fresh_prefix() -> str:
     return f"relay-{uuid.uuid4().hex[:12]}"
 
 
-def fresh_ledger() -> Endpoints:
-    """Make a database of its own with the event store, empty."""
-    endpoints = servers()[2]
-    name = f"relay_{uuid.uuid4().hex[:12]}"
-
-    def on(url: str) -> str:
-        return re.sub(r"@/[^?]*", f"@/{name}", url)
-
-    superuser = psycopg2.connect(
-        re.sub(r"@/[^?]*", "@/postgres", endpoints.admin_database_url.replace("ledger_owner@", "postgres@"))
-    )
-    superuser.autocommit = True
-    with superuser.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name} OWNER ledger_owner TEMPLATE template0 ENCODING 'UTF8'")
-    superuser.close()
-    migrate(on(endpoints.admin_database_url), logins=LOGINS)
-    return Endpoints(
-        bootstrap_servers=endpoints.bootstrap_servers,
-        admin_database_url=on(endpoints.admin_database_url),
-        database_url=on(endpoints.database_url),
-        read_database_url=on(endpoints.read_database_url),
-        projector_database_url=on(endpoints.projector_database_url),
-    )
-
-
 class Ledger:
     """An event store to append to: partners that enrol and change tier, several events to a command."""
 
     def __init__(self, endpoints: Endpoints, seed: str = "") -> None:
         self.endpoints = endpoints
         self._seed = seed
-        self._connection = psycopg2.connect(endpoints.database_url)
+        self.connect()
         self._versions: dict[str, int] = defaultdict(int)
         self._told = 0
+
+    def connect(self) -> None:
+        """Connect, or connect again after PostgreSQL was away."""
+        self._connection = psycopg2.connect(self.endpoints.database_url)
 
     def append(self, commands: int = 1, partners: int = 40) -> int:
         """Append commands of one to three events in one transaction; give the last position."""
@@ -144,14 +119,20 @@ class Ledger:
             return cursor.fetchall()
 
 
-def records_of(topic: TopicLayout) -> list[Any]:
-    """Read a topic whole, as committed, each partition in its order."""
-    consumer = read_committed_consumer(bootstrap())
+def records_of(topic: TopicLayout, bootstrap_servers: str | None = None) -> list[Any]:
+    """Read a topic whole, as committed, each partition in its order.
+
+    Kafka confirms a commit before its markers are on every partition: so this waits until no transaction is open there.
+    """
+    consumer = read_committed_consumer(bootstrap_servers or bootstrap())
+    whole = read_committed_consumer(bootstrap_servers or bootstrap(), isolation_level="read_uncommitted")
     partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
     consumer.assign(partitions)
     for partition in partitions:
         consumer.seek(partition, 0)
+    eventually(lambda: consumer.end_offsets(partitions) == whole.end_offsets(partitions))
     ends = consumer.end_offsets(partitions)
+    whole.close()
     records: list[Any] = []
     while any(consumer.position(partition) < ends[partition] for partition in partitions):
         for polled in consumer.poll(timeout_ms=100).values():
@@ -162,8 +143,8 @@ def records_of(topic: TopicLayout) -> list[Any]:
 
 def assert_relayed_exactly_once(ledger: Ledger, prefix: str) -> None:
     """Compare store and topics: every event once, byte for byte, in order per stream, and its public tier change."""
-    topics = layouts(prefix=prefix)
-    seen = [(open_envelope(record.value), record) for record in records_of(topics.events)]
+    topics, kafka = layouts(prefix=prefix), ledger.endpoints.bootstrap_servers
+    seen = [(open_envelope(record.value), record) for record in records_of(topics.events, kafka)]
     hashes = [(each.position, leaf_hash(record.value)) for each, record in seen]
     stored = ledger.query("SELECT position, leaf_hash FROM ledger.event ORDER BY position")
     assert sorted(hashes) == [(position, bytes(stored_hash)) for position, stored_hash in stored]
@@ -173,7 +154,7 @@ def assert_relayed_exactly_once(ledger: Ledger, prefix: str) -> None:
         assert record.key == each.stream.encode()
         versions[each.stream].append(each.streamversion)
     assert all(found == list(range(1, len(found) + 1)) for found in versions.values())
-    told = [json.loads(record.value)["data"]["position"] for record in records_of(topics.tier_changes)]
+    told = [json.loads(record.value)["data"]["position"] for record in records_of(topics.tier_changes, kafka)]
     public = ledger.query(
         "SELECT position FROM ledger.event WHERE type IN ('PartnerEnrolled', 'TierChanged') ORDER BY 1"
     )
@@ -183,7 +164,8 @@ def assert_relayed_exactly_once(ledger: Ledger, prefix: str) -> None:
 class Checkpoints:
     """Follows a relay's committed checkpoints with one consumer, which is much cheaper than asking anew each time."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, bootstrap_servers: str | None = None) -> None:
+        self._bootstrap_servers = bootstrap_servers or bootstrap()
         self._topic = TopicPartition(layouts(prefix=prefix).relay_checkpoint.name, 0)
         self._consumer: Any = None
         self._position = 0
@@ -198,13 +180,14 @@ class Checkpoints:
     def position(self) -> int:
         """Give the last position known to be on Kafka."""
         if self._consumer is None:
-            if admin.topic_id(bootstrap(), self._topic.topic) is None:
+            if admin.topic_id(self._bootstrap_servers, self._topic.topic) is None:
                 return 0
-            self._consumer = read_committed_consumer(bootstrap())
+            self._consumer = read_committed_consumer(self._bootstrap_servers)
             self._consumer.assign([self._topic])
             self._consumer.seek(self._topic, 0)
-        for records in self._consumer.poll(timeout_ms=50).values():
-            self._position = json.loads(records[-1].value)["position"]
+        while polled := self._consumer.poll(timeout_ms=50):
+            for records in polled.values():
+                self._position = json.loads(records[-1].value)["position"]
         return self._position
 
     def reach(self, position: int, within_s: float = 60.0) -> None:
@@ -222,13 +205,3 @@ def eventually(true: Callable[[], bool], within_s: float = 20.0) -> None:
     while not true():
         assert time.monotonic() < give_up_at, "did not come true in time"
         time.sleep(0.05)
-
-
-def kafka_pid() -> int:
-    pid = servers()[1].status().kafka.pid
-    assert pid is not None
-    return pid
-
-
-def signal_kafka(number: int) -> None:
-    os.kill(kafka_pid(), number)

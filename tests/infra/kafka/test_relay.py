@@ -21,9 +21,9 @@ from tests.infra.kafka.real import (
     assert_relayed_exactly_once,
     bootstrap,
     eventually,
-    fresh_ledger,
     fresh_prefix,
 )
+from tests.servers import fresh_database
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -66,7 +66,7 @@ def delete_topic(name: str) -> None:
 
 @pytest.fixture
 def ledger() -> Ledger:
-    return Ledger(fresh_ledger())
+    return Ledger(fresh_database())
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_checkpoint_ahead_of_the_topic_is_refused(relayed: tuple[Ledger, str])
 
 def test_the_kafka_of_another_ledger_is_refused(relayed: tuple[Ledger, str]) -> None:
     _, prefix = relayed
-    other = Ledger(fresh_ledger(), seed="other-")
+    other = Ledger(fresh_database(), seed="other-")
     other.append(commands=200)
     with pytest.raises(IntegrityFault, match="belongs to another ledger"):
         relay_all(other, prefix)
@@ -126,7 +126,7 @@ def test_the_kafka_of_another_ledger_is_refused(relayed: tuple[Ledger, str]) -> 
 
 def test_a_store_restored_from_an_older_backup_is_refused(relayed: tuple[Ledger, str]) -> None:
     _, prefix = relayed
-    older = Ledger(fresh_ledger())
+    older = Ledger(fresh_database())
     older.append(commands=2)
     with pytest.raises(IntegrityFault, match="but the event store ends at position 2"):
         relay_all(older, prefix)

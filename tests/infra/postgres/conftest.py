@@ -2,6 +2,8 @@
 
 import datetime as dt
 import itertools
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,14 +50,20 @@ def run(url: str, *statements: str) -> list[tuple[object, ...]]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """The server; a test that stops it starts it again."""
-    server = PostgresServer(Settings(home=Path(tmp_path_factory.mktemp("home"))), print)
-    server.up(Event())
+def postgres_server() -> Iterator[PostgresServer]:
+    """The server; a test that stops it starts it again.
+
+    Not under pytest's folder: started by root, PostgreSQL runs as another user, whom each further pytest on this machine
+    would shut out by making that folder private again.
+    """
+    home = Path(tempfile.mkdtemp(prefix="ledger-"))
+    server = PostgresServer(Settings(home=home), print)
     try:
+        server.up(Event())
         yield server
     finally:
         server.down()
+        shutil.rmtree(home)
 
 
 MakeDatabase = Callable[[str], PostgresUrls]

@@ -26,6 +26,7 @@ class LossyWay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
+        _end(self._listening)
         self._listening.close()
         shutil.rmtree(self._folder)
 
@@ -47,7 +48,7 @@ class LossyWay:
                 self.lose_next_commit = False
                 losing.set()
             server.sendall(content)
-        server.close()
+        _end(server)
 
     def _to_client(self, server: socket.socket, client: socket.socket, losing: threading.Event) -> None:
         answer = b""
@@ -59,7 +60,7 @@ class LossyWay:
                     break
             else:
                 client.sendall(content)
-        client.close()
+        _end(client)
 
 
 def _received(source: socket.socket) -> bytes:
@@ -67,3 +68,11 @@ def _received(source: socket.socket) -> bytes:
         return source.recv(1 << 20)
     except OSError:
         return b""
+
+
+def _end(side: socket.socket) -> None:
+    """End both directions, which closing alone does not while another thread reads."""
+    try:
+        side.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # ended already

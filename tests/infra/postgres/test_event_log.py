@@ -79,6 +79,7 @@ def test_an_ended_session_is_said_and_the_next_call_connects_anew(
     event_log.wait(0)
     recorder.insert_events(sales("partner:P1", 1))
     event_log.read(0, 1)
+    assert event_log.wait(30) is True
     run(postgres_urls.superuser, END_SESSIONS)
     assert len(event_log.read(0, 10)) == 1
     with pytest.raises(ServiceUnreachable, match="has gone away"):

@@ -3,6 +3,7 @@
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 from eventsourcing.persistence import IntegrityError
 
@@ -90,7 +91,7 @@ def test_every_event_is_seen_once_in_order_without_a_hole(postgres_urls: Postgre
     rows = [row for row, _ in reader.rows]
     assert [row.position for row in rows] == list(range(1, appended + 1))
     assert run(postgres_urls.reader, "SELECT count(*), max(position) FROM ledger.event") == [(appended, appended)]
-    assert all(earlier.recorded_at <= later.recorded_at for earlier, later in zip(rows, rows[1:], strict=False))
+    assert all(earlier.recorded_at <= later.recorded_at for earlier, later in pairwise(rows))
     for stream in {row.stream for row in rows}:
         versions = [row.version for row in rows if row.stream == stream]
         assert versions == list(range(1, len(versions) + 1))
