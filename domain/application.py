@@ -115,7 +115,7 @@ class Ledger(Application[str]):
         self._refresh(head)
         if not self._programmes.history.check_publication(programme):
             return DUPLICATE
-        _check_publication_date(programme, head)
+        check_publication_date(programme, head)
         content = programme.content()
         event = e.ProgrammePublished(
             programme=programme.programme, effective_from=programme.effective_from, content=content
@@ -125,7 +125,7 @@ class Ledger(Application[str]):
         def judge(head: Head) -> None:
             if head.programmes_version != version:
                 raise StaleTerms
-            _check_publication_date(programme, head)
+            check_publication_date(programme, head)
 
         outcome = Outcome("recorded", events=1)
         append = Append(
@@ -146,13 +146,13 @@ class Ledger(Application[str]):
         """
         for _ in range(MAX_ATTEMPTS):
             head = self._store.head()
-            _check_advance(to, head)
+            check_advance(to, head)
             if head.ledger_date == to:
                 return False
             version = self._ledger_version() + 1
 
             def judge(head: Head) -> None:
-                _check_advance(to, head)
+                check_advance(to, head)
 
             try:
                 self._append(
@@ -365,7 +365,7 @@ def _same_terms(decided_under: Head) -> Callable[[Head], None]:
     return judge
 
 
-def _check_publication_date(programme: Programme, head: Head) -> None:
+def check_publication_date(programme: Programme, head: Head) -> None:
     for date, what in (
         (head.ledger_date, "the ledger's date"),
         (head.latest_business_date, "the latest business date"),
@@ -377,7 +377,7 @@ def _check_publication_date(programme: Programme, head: Head) -> None:
             )
 
 
-def _check_advance(to: dt.date, head: Head) -> None:
+def check_advance(to: dt.date, head: Head) -> None:
     if to > head.today:
         raise Refused(f"The ledger cannot be advanced to {to}: today is {head.today}.")
     if head.ledger_date is not None and to < head.ledger_date:

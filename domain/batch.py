@@ -299,14 +299,18 @@ class Batch:
                 fact_version = version
         partner.version = version
         if partner.seat_now() != partner.seat:
-            self._change_seat(partner, command_id)
+            self._change_seat(partner, events, command_id)
         return partner.id, fact_version
 
-    def _change_seat(self, partner: PartnerAggregate, command_id: str) -> None:
+    def _change_seat(self, partner: PartnerAggregate, events: Sequence[e.Event], command_id: str) -> None:
         """Keep the roster of the country up to what the partner holds now."""
         standing, seat = partner.standing, partner.seat_now()
         roster = self._roster(standing.country)
-        on = standing.ended_on or standing.tier_changes[-1].effective_on
+        on = next(
+            event.effective_on
+            for event in reversed(events)
+            if isinstance(event, e.TierChanged | e.ProgrammeEntered | e.MembershipEnded)
+        )
         changes: list[e.Event] = []
         if partner.seat is not None:
             changes.append(e.SeatFreed(partner_id=standing.partner_id, tier=partner.seat, effective_on=on))

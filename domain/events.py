@@ -245,12 +245,15 @@ class ProgrammeEntered(Event, frozen=True, kw_only=True, gc=False):
     """The partner came under another programme version (rules.md, Transition).
 
     `awarded` tells whether the tier held is an awarded one under it; a `TierChanged` that follows has the last word.
+    `renamed` gives, for tiers to which a withdrawal may still lead back and whose code changes, the code under this version;
+    one that nothing succeeds becomes the lowest tier, from which a withdrawal rises to the tier met.
     """
 
     programme: str
     previous: str
     effective_on: dt.date
     awarded: bool
+    renamed: dict[str, str] = {}
 
     @property
     def business_date(self) -> dt.date:

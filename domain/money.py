@@ -4,12 +4,16 @@ Inside decisions an amount is an int of minor units (Rappen, yen, fils); at the 
 currency's digits. Binary floats never appear.
 """
 
+import re
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 
 from iso4217 import Currency
 
 from domain.errors import InvalidInput
+
+AMOUNT_PATTERN = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{1,10})?")
+"""How an amount or a rate stands in a programme file: a plain decimal, in quotes."""
 
 MAX_EXPONENT = 12
 """Amounts of ten trillion and more are refused as mistakes; sums of smaller ones fit every column exactly."""
@@ -43,6 +47,7 @@ def to_minor(amount: Decimal, digits: int) -> int:
 
     Raises:
         InvalidInput: the amount is finer than the minor unit, not a number, or too large to be meant.
+
     """
     if not amount.is_finite():
         raise InvalidInput(f"{amount} is not an amount.")

@@ -6,7 +6,6 @@ history of published versions.
 """
 
 import datetime as dt
-import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -14,13 +13,19 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from iso3166 import countries_by_alpha2
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
-from domain.calendar import is_quarter_start
 from domain.errors import InvalidInput, LedgerError, Refused
-from domain.money import currency_digits, divide_half_up, to_minor
-
-AMOUNT_PATTERN = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{1,10})?")
+from domain.money import AMOUNT_PATTERN, currency_digits, divide_half_up, to_minor
 
 
 def is_country(code: str) -> bool:
@@ -51,7 +56,11 @@ def _decimal_text(value: Any) -> Any:
 Code = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Country = Annotated[str, AfterValidator(_country)]
 Currency = Annotated[str, AfterValidator(_currency)]
-Amount = Annotated[str, AfterValidator(_decimal_text), Field(pattern=r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,10})?$")]
+Amount = Annotated[str, BeforeValidator(_decimal_text), Field(pattern=r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,10})?$")]
+MAX_MONTHS = 1200
+"""A hundred years: more is a mistake, and no calendar has the dates."""
+
+Months = Annotated[int, Field(ge=1, le=MAX_MONTHS)]
 BasisPoints = Annotated[int, Field(ge=0, le=10_000)]
 
 
@@ -82,7 +91,7 @@ class Review(_Model):
 
     date: str = Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$")
     grace: int = Field(ge=0)
-    protect_months: int = Field(ge=0)
+    protect_months: int = Field(ge=0, le=MAX_MONTHS)
 
     @field_validator("date")
     @classmethod
@@ -103,7 +112,7 @@ class Specialisation(_Model):
     name: str = Field(min_length=1)
     courses: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
     people: int = Field(ge=1)
-    valid_months: int = Field(ge=1)
+    valid_months: Months
 
 
 Families = Literal["all"] | list[Code]
@@ -151,7 +160,7 @@ class Programme(_Model):
     effective_from: dt.date
     base_currency: Currency
     exchange_rates: dict[Currency, Amount]
-    window_months: int = Field(ge=1)
+    window_months: Months
     tiers: list[Tier] = Field(min_length=1)
     review: Review
     families: list[Code] = Field(min_length=1)
@@ -161,116 +170,6 @@ class Programme(_Model):
     def content(self) -> dict[str, Any]:
         """Give the whole content as plain JSON values, normalised: two files that say the same are equal here."""
         return self.model_dump(mode="json", exclude_defaults=True)
-
-
-Fault = tuple[tuple[str | int, ...], str]
-"""Where in the file (keys and indexes), and what is wrong there."""
-
-
-def cross_faults(programme: Programme) -> list[Fault]:
-    """Give what is wrong between the parts of a version that are right one by one (rules.md, Programmes)."""
-    faults: list[Fault] = []
-    faults += _repeated("tiers", [tier.code for tier in programme.tiers], "tier")
-    faults += _repeated("specialisations", [s.code for s in programme.specialisations], "specialisation")
-    faults += _repeated("bonuses", [scheme.code for scheme in programme.bonuses], "bonus scheme")
-    faults += _repeated("families", list(programme.families), "family")
-    if not is_quarter_start(programme.effective_from):
-        faults.append((("effective_from",), f"{programme.effective_from} is not the first day of a calendar quarter"))
-    if Decimal(programme.exchange_rates.get(programme.base_currency, "0")) != 1:
-        faults.append((("exchange_rates",), f'the base currency {programme.base_currency} needs the rate "1"'))
-    for currency, rate in programme.exchange_rates.items():
-        if Decimal(rate) == 0:
-            faults.append((("exchange_rates", currency), f"the rate of {currency} is zero"))
-    faults += _tier_faults(programme)
-    for index, specialisation in enumerate(programme.specialisations):
-        faults += _repeated(("specialisations", index, "courses"), list(specialisation.courses), "course")
-    faults += _scheme_faults(programme)
-    return faults
-
-
-def _repeated(where: str | tuple[str | int, ...], codes: Sequence[str], noun: str) -> list[Fault]:
-    path = (where,) if isinstance(where, str) else where
-    return [
-        ((*path, index), f"the {noun} {code!r} is listed twice")
-        for index, code in enumerate(codes)
-        if code in codes[:index]
-    ]
-
-
-def _tier_faults(programme: Programme) -> list[Fault]:
-    faults: list[Fault] = []
-    lowest = programme.tiers[0]
-    if lowest.awarded:
-        faults.append((("tiers", 0, "awarded"), f"the lowest tier {lowest.code!r} cannot be awarded"))
-    if Decimal(lowest.requires.revenue) != 0 or lowest.requires.specialisations != 0:
-        faults.append((("tiers", 0, "requires"), f"the lowest tier {lowest.code!r} must require nothing"))
-    digits = currency_digits(programme.base_currency)
-    below: Tier | None = None
-    successors: dict[str, str] = {}
-    for index, tier in enumerate(programme.tiers):
-        try:
-            to_minor(Decimal(tier.requires.revenue), digits)
-        except InvalidInput as error:
-            faults.append((("tiers", index, "requires", "revenue"), str(error)))
-        if tier.requires.specialisations > len(programme.specialisations):
-            faults.append(
-                (
-                    ("tiers", index, "requires", "specialisations"),
-                    f"tier {tier.code!r} requires {tier.requires.specialisations} specialisations,"
-                    f" but the programme has {len(programme.specialisations)}",
-                )
-            )
-        if tier.seats and not tier.awarded:
-            faults.append((("tiers", index, "seats"), f"tier {tier.code!r} has seats but is not awarded"))
-        if not tier.awarded:
-            if below is not None and _requires_less(tier.requires, below.requires):
-                faults.append(
-                    (("tiers", index, "requires"), f"tier {tier.code!r} requires less than {below.code!r} below it")
-                )
-            below = tier
-        succeeded = tier.succeeds or tier.code
-        if tier.succeeds is not None or succeeded not in {t.succeeds for t in programme.tiers}:
-            if succeeded in successors:
-                faults.append(
-                    (
-                        ("tiers", index, "succeeds"),
-                        f"{tier.code!r} and {successors[succeeded]!r} both succeed {succeeded!r}",
-                    )
-                )
-            successors[succeeded] = tier.code
-    return faults
-
-
-def _requires_less(upper: Requirement, lower: Requirement) -> bool:
-    return Decimal(upper.revenue) < Decimal(lower.revenue) or upper.specialisations < lower.specialisations
-
-
-def _scheme_faults(programme: Programme) -> list[Fault]:
-    faults: list[Fault] = []
-    tiers = {tier.code for tier in programme.tiers}
-    specialisations = {s.code for s in programme.specialisations}
-    for index, scheme in enumerate(programme.bonuses):
-        faults += [
-            (("bonuses", index, "rate_bp", tier), f"there is no tier {tier!r}")
-            for tier in scheme.rate_bp or {}
-            if tier not in tiers
-        ]
-        if scheme.families != "all":
-            for at, family in enumerate(scheme.families):
-                if family not in programme.families:
-                    faults.append((("bonuses", index, "families", at), f"there is no family {family!r}"))
-            faults += _repeated(("bonuses", index, "families"), list(scheme.families), "family")
-        if isinstance(scheme, InstantScheme):
-            if scheme.specialisation is not None and scheme.specialisation not in specialisations:
-                faults.append(
-                    (("bonuses", index, "specialisation"), f"there is no specialisation {scheme.specialisation!r}")
-                )
-        else:
-            try:
-                to_minor(Decimal(scheme.minimum), currency_digits(programme.base_currency))
-            except InvalidInput as error:
-                faults.append((("bonuses", index, "minimum"), str(error)))
-    return faults
 
 
 class TierTerms:
@@ -445,7 +344,7 @@ class Programmes:
         """
         known = self.by_code.get(programme.programme)
         if known is not None:
-            if known.programme.content() == programme.content():
+            if _normalised(known.programme.content()) == _normalised(programme.content()):
                 return False
             raise Refused(
                 f"Programme {programme.programme!r} is published already with other content: {_difference(known.programme, programme)}."
@@ -471,6 +370,17 @@ class Programmes:
         return True
 
 
+def _normalised(content: Any) -> Any:
+    """Give content with amounts as numbers, so that 1000 and 1000.00 are the same (rules.md, Identity)."""
+    if isinstance(content, dict):
+        return {key: _normalised(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_normalised(item) for item in content]
+    if isinstance(content, str) and AMOUNT_PATTERN.fullmatch(content):
+        return Decimal(content)
+    return content
+
+
 def _check_succession(programme: Programme, before: set[str], before_code: str) -> None:
     for tier in programme.tiers:
         if tier.succeeds and tier.succeeds not in before:
@@ -481,7 +391,7 @@ def _check_succession(programme: Programme, before: set[str], before_code: str) 
 
 
 def _difference(published: Programme, told: Programme) -> str:
-    before, after = published.content(), told.content()
+    before, after = _normalised(published.content()), _normalised(told.content())
     keys = [key for key in Programme.model_fields if before.get(key) != after.get(key)]
     return "; ".join(f"{key} is {before.get(key)!r}, told as {after.get(key)!r}" for key in keys)
 

@@ -234,10 +234,9 @@ class Standing:
 
     def suspended_on(self, on: dt.date) -> bool:
         """Tell whether a date lies in a suspension: its first day to the day before resumption."""
-        for first, resumed in self.suspensions:
-            if first <= on and (resumed is None or on < resumed):
-                return True
-        return False
+        if not self.suspensions:
+            return False
+        return any(first <= on and (resumed is None or on < resumed) for first, resumed in self.suspensions)
 
 
 # --- how each event changes the standing ------------------------------------------------------------------------------
@@ -316,6 +315,11 @@ def _entered(standing: Standing, event: e.ProgrammeEntered) -> None:
     standing.programme = event.programme
     standing.awarded = event.awarded
     standing.due = None
+    if event.renamed:
+        standing.promotions = [
+            promotion._replace(tier_before=event.renamed.get(promotion.tier_before, promotion.tier_before))
+            for promotion in standing.promotions
+        ]
 
 
 def _specialisation_awarded(standing: Standing, event: e.SpecialisationAwarded) -> None:

@@ -9,13 +9,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cached_property
 
 from eventsourcing.persistence import OperationalError
 from psycopg2.extensions import parse_dsn
 
-from domain.application import Ledger
+from domain.application import Ledger, Patience
 from domain.errors import ServiceUnreachable
 from domain.recording import LedgerStore
 from infra.embedded import processes
@@ -73,7 +73,12 @@ class Runtime:
     @cached_property
     def ledger(self) -> Ledger:
         """The application, on the application's login."""
-        return make_ledger(self.settings, self.endpoints, self.say)
+        return make_ledger(self.settings, self.endpoints, self.patience)
+
+    @cached_property
+    def patience(self) -> Patience:
+        """What waits while PostgreSQL is away, and gives up after the time set."""
+        return _Patience(self.settings.wait_timeout_s, self.say)
 
     @cached_property
     def read_models(self) -> ReadModels:
@@ -84,6 +89,15 @@ class Runtime:
         """Make an importer and the staging that it uses; close the staging afterwards."""
         staging = PostgresFeedStaging(self.endpoints.database_url)
         return Importer(self.ledger, staging, self.settings.import_batch_facts), staging
+
+    def finish_imports(self, keys: Collection[str]) -> None:
+        """Note that the results of these imports were told. Where that fails, the next run tells them once more."""
+        try:
+            staging = PostgresFeedStaging(self.endpoints.database_url)
+            staging.finish(keys)
+            staging.close()
+        except ServiceUnreachable as error:
+            self.say(f"The same import told again will give the same result once more: {error}")
 
     def last_position(self) -> int:
         """Give the last position of the store."""
@@ -163,14 +177,14 @@ def _login(url: str) -> str:
     return str(parse_dsn(url).get("user") or os.environ.get("PGUSER") or os.environ.get("USER") or "postgres")
 
 
-def make_ledger(settings: Settings, endpoints: Endpoints, say: Say) -> Ledger:
+def make_ledger(settings: Settings, endpoints: Endpoints, patience: Patience) -> Ledger:
     """Make the application on the event store of an endpoint."""
     environment = {
         "PERSISTENCE_MODULE": "infra.postgres.factory",
         "POSTGRES_LEDGER_URL": endpoints.database_url,
         "POSTGRES_LEDGER_TIMEZONE": settings.timezone,
     }
-    return Ledger(environment, patience=_Patience(settings.wait_timeout_s, say))
+    return Ledger(environment, patience=patience)
 
 
 class _Patience:

@@ -115,12 +115,15 @@ class FeedFolder:
     def _refuse_strangers(self) -> None:
         """Refuse files with a feed's suffix and another name: a mistyped one would be money left out quietly."""
         known = {path.name for _, path in self._files}
+        for path in sorted((self.folder / "programmes").glob("*")):
+            if path.suffix.lower() in (".yaml", ".yml") and path not in self._programmes:
+                raise InvalidInput(f"programmes/{path.name} is not a programme file: name it *.yaml.")
         for path in sorted(self.folder.iterdir()):
-            if path.suffix in SUFFIXES and path.is_file() and path.name not in known:
+            if path.suffix.lower() in SUFFIXES and path.is_file() and path.name not in known:
                 names = [f"{name}{suffix}" for name in FEED_FILES for suffix in SUFFIXES]
                 close = difflib.get_close_matches(path.name, names, n=1)
-                hint = f"; did you mean {close[0]}?" if close else f"; known are {', '.join(names[::2])}."
-                raise InvalidInput(f"{path.name} is not a feed file{hint}")
+                known_names = f"name it {close[0]}" if close else f"known are {', '.join(names[::2])}"
+                raise InvalidInput(f"{path.name} is not a feed file: {known_names}.")
 
     def _note(self, path: Path, content: bytes) -> None:
         self._hash.update(f"{path.name}\0{len(content)}\0".encode())
@@ -207,7 +210,7 @@ def _json_rows(
             continue
         try:
             row = json.loads(document, parse_float=str, parse_int=str)  # an amount stays what was written
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield line, {}, f"The line is not JSON: {error}."
             continue
         if isinstance(row, dict):

@@ -1,11 +1,12 @@
 """Imports a feed folder: stages its rows, decides them page by page, and keeps its place so that it can be cut off.
 
 Each page's facts, how far the import has come and what it refused are one transaction. An import is known by the digest
-of its rows and its run: cut off and run again it goes on where it was; run again when finished it begins a new run, in
-which recorded rows are duplicates and the others are judged anew.
+of its rows and its run. A run is open until `finish` says that its result was told: cut off before, wherever it was, and
+run again it goes on and tells what an undisturbed one would have; run again afterwards it begins a new run, in which
+recorded rows are duplicates and the others are judged anew.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Protocol
@@ -43,8 +44,9 @@ class ImportStart:
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
-    """What an import came to, over all the times it was started."""
+    """What a run of an import came to, over all the times it was started. `key` is the run's, for `finish`."""
 
+    key: str
     recorded: int
     duplicates: int
     events: int
@@ -58,8 +60,8 @@ class FeedStaging(Protocol):
         """Take all rows of a folder in; nothing is recorded by this."""
         ...
 
-    def begin(self, digest: str) -> ImportStart:
-        """Put the rows in order and find the run to go on with, or begin a new one.
+    def begin(self, digest: str, told: Collection[str] = ()) -> ImportStart:
+        """Put the rows in order and find the open run to go on with, but for those in `told`, or begin a new one.
 
         Raises:
             LedgerError: the same folder is being imported by another process just now.
@@ -73,6 +75,10 @@ class FeedStaging(Protocol):
 
     def summary(self, key: str) -> ImportSummary:
         """Give what a run has come to so far."""
+        ...
+
+    def finish(self, keys: Collection[str]) -> None:
+        """Note that the results of these runs were told; the same folders begin new runs when they are told again."""
         ...
 
     def close(self) -> None:
@@ -92,8 +98,12 @@ class Importer:
         self._staging = staging
         self._batch_facts = batch_facts
 
-    def run(self, folder: FeedFolder, on_staged: OnProgress, on_progress: OnProgress) -> ImportSummary:
+    def run(
+        self, folder: FeedFolder, on_staged: OnProgress, on_progress: OnProgress, *, told: Collection[str] = ()
+    ) -> ImportSummary:
         """Import a folder; `on_staged` hears of rows read, `on_progress` of rows decided.
+
+        `told` are the keys of runs that the caller has the results of: the same folder once more is another run.
 
         Raises:
             InvalidInput: a file that cannot be read at all; nothing was recorded.
@@ -101,7 +111,7 @@ class Importer:
 
         """
         self._staging.stage(_counted(folder.rows(), on_staged))
-        start = self._staging.begin(folder.digest)
+        start = self._staging.begin(folder.digest, told)
         done = start.done
         on_progress(done, start.rows)
         while done < start.rows:
@@ -154,7 +164,7 @@ def _progress(start: ImportStart, rows: Sequence[StagedRow], outcomes: Sequence[
         recorded=sum(outcome.kind == "recorded" for outcome in outcomes),
         duplicates=sum(outcome.kind == "duplicate" for outcome in outcomes),
         events=sum(outcome.events for outcome in outcomes),
-        finished=rows[-1].seq == start.rows,
+        finished=False,  # not before its result was told: `finish`
         refused=tuple(refused),
     )
 

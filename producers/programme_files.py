@@ -8,7 +8,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from domain.errors import InvalidInput
-from domain.programme import Fault, Programme, cross_faults
+from domain.programme import Programme
+from domain.programme_faults import Fault, cross_faults
 
 
 def read_programme_file(path: Path) -> Programme:
@@ -47,12 +48,13 @@ def read_programme(text: str, name: str) -> Programme:
         raise InvalidInput(
             f"{name}, line 1: a programme is a mapping of keys such as programme, title, effective_from."
         )
+    plain = _plain(tree)
+    faults: list[Fault] = cross_faults(plain)
     try:
-        programme = Programme.model_validate(_plain(tree))
+        programme = Programme.model_validate(plain)
     except ValidationError as error:
-        faults: list[Fault] = [(tuple(f["loc"]), _sentence(f)) for f in error.errors()]
+        faults += [(tuple(f["loc"]), _sentence(f)) for f in error.errors()]
     else:
-        faults = cross_faults(programme)
         if not faults:
             return programme
     lines = sorted({(_line_of(tree, path), f"{_dotted(tree, path)}: {what}") for path, what in faults})

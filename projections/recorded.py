@@ -1,6 +1,9 @@
-"""One event as it was read from Kafka: where it stood, its envelope, and the event itself; the input of every fold."""
+"""Events with where they stand: as read from Kafka, the input of every fold; as read back from the store, to be cited."""
 
-from typing import NamedTuple
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from domain.envelope import Envelope
 from domain.events import Event
@@ -15,3 +18,28 @@ class Recorded(NamedTuple):
     envelope: Envelope
     event: Event
     leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CitedEvent:
+    """An event of the store with what the database says of it: what explanations and histories cite."""
+
+    position: int
+    stream: str
+    version: int
+    recorded_at: dt.datetime
+    actor: str
+    command_id: str
+    event: Event
+
+
+class Events(Protocol):
+    """Events by where they stand. Adapter: `infra.postgres.events.PostgresEvents`."""
+
+    def at(self, position: int) -> CitedEvent | None:
+        """Give the event at a position, None where there is none."""
+        ...
+
+    def of_stream(self, stream: str, up_to_position: int | None = None) -> Iterator[CitedEvent]:
+        """Give a stream's events in order, up to a position if wanted."""
+        ...

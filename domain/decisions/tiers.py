@@ -128,8 +128,17 @@ def transition(desk: Desk, terms: Terms) -> None:
     standing = desk.standing
     on = terms.effective_from
     successor = terms.successor_of(standing.tier)
-    awarded = terms.tier_by_code[successor].awarded if successor == standing.tier else standing.awarded
-    desk.emit(e.ProgrammeEntered(programme=terms.code, previous=standing.programme, effective_on=on, awarded=awarded))
+    led_back_to = {promotion.tier_before for promotion in standing.promotions}
+    renamed = {tier: terms.successor_of(tier) or terms.lowest.code for tier in sorted(led_back_to)}
+    desk.emit(
+        e.ProgrammeEntered(
+            programme=terms.code,
+            previous=standing.programme,
+            effective_on=on,
+            awarded=successor == standing.tier and terms.tier_by_code[successor].awarded,
+            renamed={before: after for before, after in renamed.items() if before != after},
+        )
+    )
     look_at_specialisations(desk, terms, on, by_fact=False)
     if successor is not None:
         tier = terms.tier_by_code[successor]

@@ -38,9 +38,10 @@ def main() -> None:
     """Run a command; end the process with its exit code."""
     try:
         app()
-    except KeyboardInterrupt:
-        _say_error("Stopped. What was recorded is safe; run the same command again to go on.")
-        _leave(INTERRUPTED)
+    except SystemExit as end:  # Typer ends by itself, with this code where Ctrl-C was pressed
+        if end.code == INTERRUPTED:
+            _say_error("Stopped. What was recorded is safe; run the same command again to go on.")
+        raise
     except BrokenPipeError:
         _leave(0)  # whoever read our output has read enough
     except ServiceUnreachable as error:

@@ -2,13 +2,15 @@
 
 import csv
 import datetime as dt
+import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from eventsourcing.persistence import OperationalError
 from rich.progress import Progress
 
 from domain.recording import RefusedRow
@@ -56,9 +58,11 @@ def import_feeds(
     runtime.up()
     began = time.monotonic()
     with progress(shown=not json) as bar:
-        summaries = [(feed, import_feed(runtime, feed, bar)) for feed in feeds]
+        summaries: list[tuple[FeedFolder, ImportSummary]] = []
+        for feed in feeds:
+            told = [summary.key for _, summary in summaries]
+            summaries.append((feed, import_feed(runtime, feed, bar, told=told)))
         position = runtime.last_position() if no_wait else wait_for_projections(runtime, bar)
-    runtime.close()
     seconds = round(time.monotonic() - began, 3)
     refused = [(feed, row) for feed, summary in summaries for row in summary.refused]
     rejects = _write_rejects(runtime, refused) if refused else None
@@ -75,6 +79,9 @@ def import_feeds(
         print_json(document)
     else:
         _print_import(document, [row for _, row in refused], rejects, waited=not no_wait)
+    sys.stdout.flush()
+    runtime.finish_imports([summary.key for _, summary in summaries])
+    runtime.close()
     if refused:
         raise typer.Exit(1)
 
@@ -84,8 +91,20 @@ def _refusal(feed: FeedFolder, row: RefusedRow, *, named: bool) -> dict[str, obj
     return {"folder": str(feed.folder), **refusal} if named else refusal
 
 
-def import_feed(runtime: Runtime, feed: FeedFolder, bar: Progress) -> ImportSummary:
-    """Import one folder with its progress on a bar."""
+def import_feed(runtime: Runtime, feed: FeedFolder, bar: Progress, *, told: Collection[str] = ()) -> ImportSummary:
+    """Import one folder with its progress on a bar; where PostgreSQL goes away meanwhile, go on when it is back.
+
+    The run stays open until `Runtime.finish_imports`; `told` are the runs that this command has imported before.
+    """
+    while True:
+        try:
+            return _import_feed(runtime, feed, bar, told)
+        except OperationalError as error:
+            runtime.patience(error)
+            feed = FeedFolder(feed.folder)  # what was staged is gone; how far the import is stands with its facts
+
+
+def _import_feed(runtime: Runtime, feed: FeedFolder, bar: Progress, told: Collection[str]) -> ImportSummary:
     importer, staging = runtime.importer()
     reading = bar.add_task(f"Reading {feed.folder}", total=None)
     deciding = bar.add_task("Deciding", total=None, visible=False)
@@ -98,9 +117,11 @@ def import_feed(runtime: Runtime, feed: FeedFolder, bar: Progress) -> ImportSumm
         bar.update(deciding, completed=done, total=rows, visible=True)
 
     try:
-        return importer.run(feed, on_staged, on_progress)
+        return importer.run(feed, on_staged, on_progress, told=told)
     finally:
         staging.close()
+        for task in (reading, deciding):
+            bar.remove_task(task)
 
 
 def wait_for_projections(runtime: Runtime, bar: Progress) -> int:

@@ -89,6 +89,7 @@ def _tell(runtime: Runtime, folder: Path) -> None:
         summary = import_feed(runtime, FeedFolder(folder / "feeds"), bar)
         _, due = advance_ledger(runtime, LAST_DAY, bar)
         position = wait_for_projections(runtime, bar)
+    runtime.finish_imports([summary.key])
     out.print(
         f"{summary.recorded:,} facts and what follows from them are {summary.events + due:,} events"
         f" on Kafka, positions 1 to {position:,}."

@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from infra.reference import PAGES
+from infra.reference.pages import PAGES
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -35,7 +35,9 @@ def write_pages(folder: Path = FOLDER) -> None:
 
 def main(arguments: list[str]) -> int:
     """Check or write; give the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m infra.reference", description="Check docs/reference against the code.")
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.reference", description="Check docs/reference against the code."
+    )
     parser.add_argument("--write", action="store_true", help="write the pages instead of checking them")
     asked = parser.parse_args(arguments)
     if not FOLDER.parent.is_dir():

@@ -11,8 +11,8 @@ from infra.reference.markdown import Undocumented, block, code, page, paragraphs
 EXAMPLE = "Example: "
 
 _INTRODUCTION = """
-Every command prints for a person and, with `--json`, one JSON document on standard output and nothing else there; what is
-happening and errors go to standard error. An error is one plain sentence.
+A command prints for a person and, with `--json`, one JSON document on standard output and nothing else there; what is
+happening and errors go to standard error. An error is one plain sentence. {without_json}
 
 | exit code | meaning |
 | --- | --- |
@@ -41,7 +41,11 @@ def _within(prefix: str, group: Any) -> Iterator[tuple[str, Any]]:
 
 def commands_page() -> str:
     """Make the page."""
-    return page("Commands", _INTRODUCTION, *(_section(name, command) for name, command in all_commands()))
+    commands = list(all_commands())
+    plain = [code(name) for name, command in commands if not any("--json" in each.opts for each in command.params)]
+    without_json = f"Without `--json`: {', '.join(plain)}." if plain else ""
+    introduction = _INTRODUCTION.format(without_json=without_json)
+    return page("Commands", introduction, *(_section(name, command) for name, command in commands))
 
 
 def _section(name: str, command: Any) -> str:
@@ -50,7 +54,9 @@ def _section(name: str, command: Any) -> str:
     text = [text for text in help_text if not text.startswith(EXAMPLE)]
     if not text or not examples:
         raise Undocumented(f"The command {name!r} needs a docstring with a paragraph that begins with {EXAMPLE!r}.")
-    parameters = [_parameter(name, parameter) for parameter in command.params if not getattr(parameter, "hidden", False)]
+    parameters = [
+        _parameter(name, parameter) for parameter in command.params if not getattr(parameter, "hidden", False)
+    ]
     usage = " ".join([f"partner-ledger {name}", *(_in_usage(each) for each in command.params)])
     parts = [f"## {name}", block(usage), *text]
     if parameters:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from domain import events as e
 from domain.aggregates import LedgerEvent, PartnerAggregate, RosterAggregate
-from domain.application import _check_advance, _check_publication_date
+from domain.application import check_advance, check_publication_date
 from domain.batch import Batch, Outcome, Telling, roster_of
 from domain.deal import Deal, deal_from
 from domain.facts import (
@@ -167,7 +167,7 @@ class History:
         """Publish a programme version; False where it is there already."""
         if not self.programmes.check_publication(programme):
             return False
-        _check_publication_date(programme, self._head())
+        check_publication_date(programme, self._head())
         self.programmes = self.programmes.with_version(programme)
         event = e.ProgrammePublished(
             programme=programme.programme, effective_from=programme.effective_from, content=programme.content()
@@ -178,7 +178,7 @@ class History:
     def begin_day(self, to: str | dt.date) -> None:
         """Set the ledger's date; what falls due is decided later, partner by partner."""
         date = day(to) if isinstance(to, str) else to
-        _check_advance(date, self._head())
+        check_advance(date, self._head())
         if date != self.ledger_date:
             self.ledger_date = date
             self._append([LedgerEvent(LEDGER, len(self.stream(LEDGER)) + 1, e.LedgerAdvanced(to=date), "advance")])
@@ -402,4 +402,3 @@ def fact_of(recorded: LedgerEvent) -> Fact | None:
     if isinstance(recorded.event, e.TrainingCompleted):
         row["person_id"] = recorded.event.person
     return read_fact(cls, row)
-

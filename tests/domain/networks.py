@@ -108,7 +108,7 @@ class Network:
 
 
 @st.composite
-def networks(  # noqa: D103
+def networks(
     draw: st.DrawFn,
     *,
     kinds: str = "sssstrxmma",

@@ -84,7 +84,11 @@ def test_seats_are_counted_by_country_and_a_country_not_named_is_unlimited() -> 
     """One in Switzerland, two in Germany, as many as there are in Austria."""
     partners = [(f"{country}{n}", country) for country in ("CH", "DE", "AT") for n in range(4)]
     history = History(SMALL).given(*(fact for partner, country in partners for fact in ready(partner, country=country)))
-    given = [country for partner, country in partners if history.tell(award(partner, "platinum", "2012-03-01")).kind == "recorded"]
+    given = [
+        country
+        for partner, country in partners
+        if history.tell(award(partner, "platinum", "2012-03-01")).kind == "recorded"
+    ]
     assert (given.count("CH"), given.count("DE"), given.count("AT")) == (1, 2, 4)
 
 

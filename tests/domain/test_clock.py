@@ -217,7 +217,11 @@ def test_a_late_sale_outside_the_window_of_the_clock_brings_no_promotion() -> No
         enrol("P", "2012-01-05"), sale("D1", "P", "2013-03-01", "10.00"), sale("D2", "P", "2012-02-01", "5000.00")
     )
     assert history.tier("P") == "bronze"
-    assert history.given(sale("D3", "P", "2012-03-02", "990.00")).tiers("P")[-1] == ("2013-03-01", "silver", "promotion")
+    assert history.given(sale("D3", "P", "2012-03-02", "990.00")).tiers("P")[-1] == (
+        "2013-03-01",
+        "silver",
+        "promotion",
+    )
 
 
 def test_a_late_training_takes_effect_on_the_clock_where_it_is_still_valid() -> None:

@@ -194,6 +194,8 @@ def test_a_forgotten_person_who_trains_again_gets_another_pseudonym() -> None:
 def test_a_refused_training_gives_nobody_a_pseudonym() -> None:
     """A refused fact changes nothing at all."""
     names = iter(["first", "second"])
-    ledger = History(FREE, pseudonym_of=lambda person: next(names)).given(enrol("P", "2012-01-05"), end("P", "2012-02-01"))
+    ledger = History(FREE, pseudonym_of=lambda person: next(names)).given(
+        enrol("P", "2012-01-05"), end("P", "2012-02-01")
+    )
     ledger.refusal(train("C1", "P", "anna", "CL-101", "2012-02-01"))
     assert ledger._persons == {}

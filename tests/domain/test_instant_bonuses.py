@@ -36,7 +36,9 @@ def test_the_lines_of_the_worked_case() -> None:
 def test_virtualisation_earns_more_where_its_specialisation_was_held_at_the_start_of_the_day() -> None:
     """Not on the day it is awarded, from the next one on, and for its families alone."""
     people = [
-        train(f"{course}-{person}", "P", person, course, "2012-02-01") for course in ("VS-101", "VS-201") for person in "ab"
+        train(f"{course}-{person}", "P", person, course, "2012-02-01")
+        for course in ("VS-101", "VS-201")
+        for person in "ab"
     ]
     history = History(*p.THE_THREE).given(
         enrol("P", "2012-01-05"),
@@ -112,9 +114,7 @@ def test_a_tier_that_a_scheme_does_not_name_earns_nothing_of_it() -> None:
 )
 def test_a_line_is_rounded_half_up_to_the_currencys_minor_unit(amount: str, currency: str, line: str | None) -> None:
     """Of 155 basis points; a line of zero is no line."""
-    history = History(CLOUD).given(
-        enrol("P", "2012-01-05"), sale("D1", "P", "2012-02-01", amount, currency=currency)
-    )
+    history = History(CLOUD).given(enrol("P", "2012-01-05"), sale("D1", "P", "2012-02-01", amount, currency=currency))
     assert [posted.amount for posted in history.lines("P")] == ([line] if line else [])
 
 
@@ -137,7 +137,9 @@ def test_business_date_and_posting_date_of_a_late_deal_differ() -> None:
     )
     event = history.last(e.BonusAccrued, "P")
     assert (event.business_date, event.posting_date) == (day("2012-02-01"), day("2012-05-01"))
-    assert [str(history.balances("P", day(on)).get("EUR", {}).get("accrued")) for on in ("2012-04-30", "2012-05-01")] == [
+    assert [
+        str(history.balances("P", day(on)).get("EUR", {}).get("accrued")) for on in ("2012-04-30", "2012-05-01")
+    ] == [
         "None",
         "1.71",
     ]

@@ -187,3 +187,15 @@ def test_a_deal_with_instant_and_kickback_schemes_earns_both() -> None:
         Posted("2012-02-01", "deal", "9.00", "EUR"),
         Posted("2012-04-01", "volume", "4.50", "EUR"),
     ]
+
+
+def test_on_the_day_of_settlement_the_quarter_before_is_settled_already() -> None:
+    """A deal or reversal of its last day that is told on the next one makes a difference, at once."""
+    history = History(VOLUME).given(enrol("P", "2012-01-05"), sale("D1", "P", "2012-02-01", "500.00"))
+    history.advance("2012-04-01")
+    history.given(sale("D2", "P", "2012-03-31", "100.00"), reverse("R1", "D1", "2012-04-01", "50.00"))
+    assert history.lines("P") == [
+        Posted("2012-04-01", "volume", "5.00", "EUR"),
+        Posted("2012-04-01", "volume", "1.00", "EUR"),
+        Posted("2012-04-01", "volume", "-0.50", "EUR"),
+    ]

@@ -116,4 +116,6 @@ def test_an_ended_partner_keeps_its_last_tier_on_record() -> None:
     )
     assert history.tier("P") == "platinum"
     assert history.holders("CH") == {}
-    assert history.stream("roster:CH")[-1] == e.SeatFreed(partner_id="P", tier="platinum", effective_on=day("2012-03-01"))
+    assert history.stream("roster:CH")[-1] == e.SeatFreed(
+        partner_id="P", tier="platinum", effective_on=day("2012-03-01")
+    )

@@ -353,9 +353,7 @@ def test_a_refused_fact_changes_nothing_at_all(network: Network, days: list[dt.d
 
 @profile
 @given(networks(), st.lists(dates, max_size=2))
-def test_lines_are_never_zero_and_a_settlement_without_lines_is_no_event(
-    network: Network, days: list[dt.date]
-) -> None:
+def test_lines_are_never_zero_and_a_settlement_without_lines_is_no_event(network: Network, days: list[dt.date]) -> None:
     """A line of zero is no line, and every posting has one."""
     history = told_with_advances(network, days).advance(LAST_DAY)
     for partner in history.partner_ids():

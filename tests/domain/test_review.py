@@ -50,7 +50,9 @@ def test_the_lowest_tier_is_passed_over_and_nothing_is_recorded() -> None:
     assert History(terms()).given(enrol("P", "2012-01-05")).advance("2015-01-01").names("P") == ["PartnerEnrolled"]
 
 
-@pytest.mark.parametrize(("enrolled_on", "reviewed"), [("2012-03-30", True), ("2012-03-31", True), ("2012-04-01", False)])
+@pytest.mark.parametrize(
+    ("enrolled_on", "reviewed"), [("2012-03-30", True), ("2012-03-31", True), ("2012-04-01", False)]
+)
 def test_a_tier_held_for_less_than_the_months_of_protection_is_passed_over(enrolled_on: str, reviewed: bool) -> None:
     """Three months from 31 March are over on 30 June: that review is held."""
     history = History(terms()).given(enrol("P", enrolled_on, "silver")).advance("2012-06-30")
@@ -87,9 +89,7 @@ def test_a_demotion_is_to_the_highest_automatic_tier_met() -> None:
 
 def test_a_demotion_sets_missed_reviews_to_zero() -> None:
     """The next tier begins with all its grace."""
-    history = History(terms(1)).given(
-        enrol("P", "2012-01-05", "gold"), sale("D1", "P", "2013-06-01", "1500.00")
-    )
+    history = History(terms(1)).given(enrol("P", "2012-01-05", "gold"), sale("D1", "P", "2013-06-01", "1500.00"))
     history.advance("2015-06-30")
     assert history.tiers("P")[1:] == [("2013-06-30", "silver", "demotion"), ("2015-06-30", "bronze", "demotion")]
     assert [event.missed for event in history.those(e.ReviewMissed, "P")] == [1, 2, 1, 2]
@@ -111,7 +111,10 @@ def test_the_review_date_is_that_of_the_programme_in_force_on_it() -> None:
     """The worked case: 15 January under Affinity, 31 March from 2012 on."""
     history = History(*p.THE_THREE).given(enrol("P", "2009-06-01", "affinity-plus"))
     history.advance("2013-12-31")
-    assert [event.reviewed_on.isoformat() for event in history.those(e.ReviewMissed, "P")] == ["2011-01-15", "2012-03-31"]
+    assert [event.reviewed_on.isoformat() for event in history.those(e.ReviewMissed, "P")] == [
+        "2011-01-15",
+        "2012-03-31",
+    ]
 
 
 def test_a_version_that_begins_on_its_review_date_reviews_on_it() -> None:

@@ -97,7 +97,9 @@ def test_specialisations_are_looked_at_again_by_the_definitions_of_the_new_versi
 
 def test_versions_that_pass_while_nothing_is_told_are_entered_one_after_the_other() -> None:
     """A tier goes through each succession."""
-    history = History(*p.THE_THREE).given(enrol("P", "2011-09-01", "affinity-one"), sale("D", "P", "2012-03-01", "1.00"))
+    history = History(*p.THE_THREE).given(
+        enrol("P", "2011-09-01", "affinity-one"), sale("D", "P", "2012-03-01", "1.00")
+    )
     assert [event.programme for event in history.those(e.ProgrammeEntered, "P")] == ["partner-2011", "partner-2012"]
     assert history.tiers("P")[1:] == [("2011-10-01", "gold", "migration")]
 
@@ -128,7 +130,9 @@ def test_what_migration_changes_counts_at_the_start_of_its_day() -> None:
 
 def test_an_ended_partner_enters_no_programme() -> None:
     """Its last tier stays on record under its old name."""
-    history = History(OLD, new(p.tier("basic", succeeds="bronze"))).given(enrol("P", "2012-06-01"), end("P", "2012-07-01"))
+    history = History(OLD, new(p.tier("basic", succeeds="bronze"))).given(
+        enrol("P", "2012-06-01"), end("P", "2012-07-01")
+    )
     assert history.advance("2013-06-30").names("P") == ["PartnerEnrolled", "MembershipEnded"]
     assert history.tier("P") == "bronze"
 

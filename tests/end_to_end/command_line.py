@@ -15,7 +15,6 @@ from infra.bootstrap import environment_of
 from infra.embedded import processes
 from infra.settings import Settings
 
-
 NO_VARIABLES: Mapping[str, str] = {}
 
 
@@ -62,9 +61,7 @@ class CommandLine:
             cwd=self.settings.home,
         )
 
-    def run(
-        self, *arguments: str | Path, timeout_s: float = 120, variables: Mapping[str, str] = NO_VARIABLES
-    ) -> Said:
+    def run(self, *arguments: str | Path, timeout_s: float = 120, variables: Mapping[str, str] = NO_VARIABLES) -> Said:
         """Run a command to its end."""
         return ended(self.start(*arguments, variables=variables), timeout_s)
 

@@ -104,7 +104,7 @@ def test_tiers_after_the_advance_are_the_known_ones(real: RealLedger) -> None:
     reasons = Counter(row["reason"] for partner in real.partners.values() for row in partner["tier_history"])
     assert (reasons["enrolled"], reasons["promotion"], reasons["demotion"]) == (PARTNERS, 435, 112)
     tiers = real.command_line.done("tiers")
-    assert tiers["tiers"] == {"bronze": 472, "silver": 142, "gold": 87}
+    assert tiers["tiers"] == {"bronze": 472, "silver": 142, "gold": 87, "platinum": 0}
     assert tiers["as_of"] == LAST_DAY
 
 

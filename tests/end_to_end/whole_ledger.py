@@ -129,7 +129,7 @@ def check_every_event_once(outside: Outside) -> list[Record]:
     assert all(len(partitions) == 1 for partitions in places.values())
 
     audited = outside.projected(
-        'SELECT position, topic, partition, record_offset, encode(leaf_hash, \'hex\') FROM projection_1.audit ORDER BY 1'
+        "SELECT position, topic, partition, record_offset, encode(leaf_hash, 'hex') FROM projection_1.audit ORDER BY 1"
     )
     expected = sorted((r.position, outside.topic, r.partition, r.offset, r.leaf_hash) for r in records)
     assert audited == expected, "the audit trail cites each event once, at its place on Kafka"

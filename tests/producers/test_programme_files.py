@@ -77,14 +77,19 @@ def test_no_is_norway_however_it_is_written(key: str) -> None:
         ("[CL-101, CL-102]", "[CL-101, CL-101]", 15, "the course 'CL-101' is listed twice"),
         ("06-30", "02-29", 12, "review.date: 02-29 is not a day of every year"),
         ("06-30", '"02-30"', 12, "'02-30' is not a day of the year"),
-        ('"1000.00"}}', '"1000.00"}, succeeds: bronze}\n  - {code: x, name: X, requires: {revenue: "1500.00"}, succeeds: bronze}', 10, "both succeed 'bronze'"),
+        (
+            '"1000.00"}}',
+            '"1000.00"}, succeeds: bronze}\n  - {code: x, name: X, requires: {revenue: "1500.00"}, succeeds: bronze}',
+            10,
+            "both succeed 'bronze'",
+        ),
         ('"2000.00", specialisations: 1', '"999.99", specialisations: 1', 10, "'gold' requires less than 'silver' below it"),
         ("specialisations: 1}", "specialisations: 2}", 10, "requires 2 specialisations, but the programme has 1"),
         ("NO: 1", "false: 1", 11, "tiers[3].seats"),
-        ('"1000.00"', "1000.00", 9, "tiers[1].requires.revenue: 1000.0 is not an amount in quotes"),
-        ('"1000.00"', "1000", 9, "tiers[1].requires.revenue: 1000 is not an amount in quotes"),
-        ('"0.8200"', "0.82", 5, "exchange_rates.CHF: 0.82 is not an amount in quotes"),
-        ('"500.00"', "500", 19, "bonuses[2].minimum: 500 is not an amount in quotes"),
+        ('"1000.00"', "1000.00", 9, "tiers[1].requires.revenue: 1000.0"),
+        ('"1000.00"', "1000", 9, "tiers[1].requires.revenue: 1000"),
+        ('"0.8200"', "0.82", 5, "exchange_rates.CHF: 0.82"),
+        ('"500.00"', "500", 19, "bonuses[2].minimum: 500"),
         ('"500.00"', '"500.001"', 19, "bonuses[2].minimum"),
         ('"500.00"', '"-500.00"', 19, "bonuses[2].minimum"),
         ('"500.00"', '"5e2"', 19, "bonuses[2].minimum"),
@@ -137,7 +142,7 @@ def test_all_faults_between_parts_are_said_at_once() -> None:
 )
 def test_what_is_no_mapping_of_yaml_is_refused_by_line(text: str, what: str) -> None:
     """Whatever the parser says, with the file's name."""
-    with pytest.raises(InvalidInput, match="small.yaml") as error:
+    with pytest.raises(InvalidInput, match=r"small\.yaml") as error:
         read_programme(text, "small.yaml")
     assert what in str(error.value)
 
@@ -165,3 +170,30 @@ def test_a_bom_and_crlf_are_accepted(tmp_path: Path, newline: str, bom: bytes) -
     path = tmp_path / "small.yaml"
     path.write_bytes(bom + RIGHT.replace("\n", newline).encode())
     assert read_programme_file(path) == read_programme(RIGHT, "small.yaml")
+
+
+def test_faults_of_shape_and_between_parts_are_reported_together() -> None:
+    """A mistyped key hides neither a first day in mid-quarter nor a rate for a tier that does not exist."""
+    text = changed("2012-01-01", "2012-02-01").replace("title: Small numbers", "titel: Small numbers")
+    text = text.replace("silver: 333", "diamond: 333")
+    assert [fault.split(":")[0] for fault in faults(text)] == ["line 1", "line 2", "line 3", "line 17"]
+
+
+def test_a_bare_number_is_told_to_be_put_in_quotes() -> None:
+    """The sentence says what to do."""
+    assert any(
+        fault.startswith("line 9: ") and "in quotes" in fault for fault in faults(changed('"1000.00"', "1000.00"))
+    )
+
+
+def test_an_absurd_number_of_months_is_refused() -> None:
+    """A published version is never edited, so it must not lead to dates that no calendar has."""
+    assert faults(changed("window_months: 12", "window_months: 99999"))
+
+
+def test_a_tier_of_the_same_code_and_an_explicit_successor_are_two_successors() -> None:
+    """Left out, `succeeds` names the tier of the same code."""
+    assert any(
+        "both succeed 'silver'" in f
+        for f in faults(changed("name: Gold, requires", "name: Gold, succeeds: silver, requires"))
+    )

@@ -20,6 +20,7 @@ from domain.envelope import EventRow, envelope, leaf_hash, open_envelope
 from infra.embedded.servers import Endpoints
 from infra.kafka import admin
 from infra.kafka.clients import read_committed_consumer
+from infra.postgres.connections import CHANNEL
 from producers.topics import TopicLayout, layouts
 from tests.servers import servers
 
@@ -111,6 +112,7 @@ class Ledger:
             rows.append((*(getattr(row, name) for name in EventRow.__struct_fields__), leaf_hash(envelope(row))))
         columns = ", ".join([*EventRow.__struct_fields__, "leaf_hash"])
         execute_values(cursor, f"INSERT INTO ledger.event ({columns}) VALUES %s", rows, page_size=len(rows))
+        cursor.execute(f"NOTIFY {CHANNEL}")
         return int(last)
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
@@ -185,8 +187,9 @@ class Checkpoints:
             self._consumer = read_committed_consumer(self._bootstrap_servers)
             self._consumer.assign([self._topic])
             self._consumer.seek(self._topic, 0)
-        while polled := self._consumer.poll(timeout_ms=50):
-            for records in polled.values():
+        end = self._consumer.end_offsets([self._topic])[self._topic]
+        while self._consumer.position(self._topic) < end:
+            for records in self._consumer.poll(timeout_ms=50).values():
                 self._position = json.loads(records[-1].value)["position"]
         return self._position
 

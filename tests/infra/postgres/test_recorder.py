@@ -2,9 +2,11 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from contextlib import closing
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import psycopg2
 import pytest
 from eventsourcing.persistence import IntegrityError, StoredEvent
 
@@ -178,9 +180,11 @@ def test_progress_of_refusals_only_does_not_touch_the_head(
     recorder: PostgresLedgerRecorder, postgres_urls: PostgresUrls
 ) -> None:
     """It takes no lock: written while another transaction holds the head."""
-    before = run(postgres_urls.admin, "SELECT ctid, xmin, recorded_at FROM ledger.head")
-    recorder.insert_events([], append=Append(progress=progress_of(1).progress, persons={"anna": "p-1"}))
-    assert run(postgres_urls.admin, "SELECT ctid, xmin, recorded_at FROM ledger.head") == before
+    before = run(postgres_urls.admin, "SELECT ctid, recorded_at FROM ledger.head")
+    with closing(psycopg2.connect(postgres_urls.application)) as holding, holding.cursor() as cursor:
+        cursor.execute("SELECT FROM ledger.head FOR UPDATE")
+        recorder.insert_events([], append=Append(progress=progress_of(1).progress, persons={"anna": "p-1"}))
+    assert run(postgres_urls.admin, "SELECT ctid, recorded_at FROM ledger.head") == before
     assert recorder.known_pseudonyms(["p-1", "p-2"]) == {"p-1"}
 
 

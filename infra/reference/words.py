@@ -40,4 +40,4 @@ def in_words(annotation: Any) -> str:
         return f"object, {in_words(arguments[0])} to {in_words(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel | msgspec.Struct):
         return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
-    raise TypeError(f"There are no words for the type {annotation!r} yet: add them in infra/reference/types.py.")
+    raise TypeError(f"There are no words for the type {annotation!r} yet: add them in infra/reference/words.py.")
