@@ -53,32 +53,34 @@ def main(arguments: Sequence[str]) -> int:
     unknown = [name for name in options.names if name not in BENCHMARKS]
     if unknown or options.events < 1:
         parser.error(f"unknown: {', '.join(unknown)}" if unknown else "--events must be at least 1")
-    began = time.monotonic()
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGALRM, _time_is_up)
     signal.alarm(WITHIN_S)
-    document: dict[str, Any] = {"events": options.events, "machine": machine()}
     bench = Bench(options.events)
-    complete = False
+    document = run(options.names or list(BENCHMARKS), bench)
+    signal.alarm(0)
+    if options.json:
+        print(json.dumps({**document, "figures": [asdict(figure) for figure in bench.figures]}, indent=1))
+    else:
+        _print(document, bench.figures)
+    return 0 if document["complete"] else 1
+
+
+def run(names: Sequence[str], bench: Bench) -> dict[str, Any]:
+    """Run benchmarks, one after the other; describe what they ran on, and whether all of them came to their end."""
+    began = time.monotonic()
+    document: dict[str, Any] = {"events": bench.events, "machine": machine(), "complete": False}
     try:
-        names = options.names or list(BENCHMARKS)
         if any(name in ON_SERVERS for name in names):
             say("Starting PostgreSQL and Kafka.")
             document["durability"] = durability(servers()[0].home)
         for name in names:
             bench.name = name
             BENCHMARKS[name](bench)
-        complete = True
+        document["complete"] = True
     except TimeIsUpError:
         say(f"{WITHIN_S} s are up: {bench.name} and what follows it is missing.")
-    finally:
-        signal.alarm(0)
-    document |= {"complete": complete, "seconds": round(time.monotonic() - began, 1)}
-    if options.json:
-        print(json.dumps({**document, "figures": [asdict(figure) for figure in bench.figures]}, indent=1))
-    else:
-        _print(document, bench.figures)
-    return 0 if complete else 1
+    return {**document, "seconds": round(time.monotonic() - began, 1)}
 
 
 def _print(document: dict[str, Any], figures: Sequence[Figure]) -> None:

@@ -55,7 +55,9 @@ def measure(bench: Bench) -> None:
 def _runs(runs: int, recorder: str, writers: int, saves: int, events_a_save: int) -> Sequence[Spent]:
     """Let writers append, all at once, a few times; from the first one's start to the last one's end."""
     url = _DATABASES[recorder]()
-    context = multiprocessing.get_context("spawn")  # nothing of this process's connections and threads
+    # Nothing of this process's connections and threads, and everything imported once.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.__main__"])
     barrier = context.Barrier(writers)
     spent = []
     with context.Pool(writers, _keep_barrier, (barrier,)) as pool:
@@ -78,7 +80,7 @@ def _write(recorder: str, url: str, stream: str, saves: int, events_a_save: int)
     make = _EVENTS[recorder]
     batches = [
         [make(stream, first + number, _payload(stream, first + number)) for number in range(events_a_save)]
-        for first in range(1, saves * events_a_save, events_a_save)
+        for first in range(1, saves * events_a_save + 1, events_a_save)
     ]
     events = 0
     _start.wait(START_WITHIN_S)

@@ -366,6 +366,12 @@ def _same_terms(decided_under: Head) -> Callable[[Head], None]:
 
 
 def check_publication_date(programme: Programme, head: Head) -> None:
+    """Check that a version begins after all that is recorded.
+
+    Raises:
+        Refused: its first day is on or before the ledger's date or any partner's latest business date.
+
+    """
     for date, what in (
         (head.ledger_date, "the ledger's date"),
         (head.latest_business_date, "the latest business date"),
@@ -378,6 +384,12 @@ def check_publication_date(programme: Programme, head: Head) -> None:
 
 
 def check_advance(to: dt.date, head: Head) -> None:
+    """Check that the ledger's date may become a date.
+
+    Raises:
+        Refused: it is in the future, or before the ledger's date.
+
+    """
     if to > head.today:
         raise Refused(f"The ledger cannot be advanced to {to}: today is {head.today}.")
     if head.ledger_date is not None and to < head.ledger_date:

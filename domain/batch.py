@@ -113,7 +113,8 @@ class Batch:
         fact = telling.fact
         try:
             content = self._content(fact)
-            if self._is_duplicate(fact, content):
+            hashed = content_hash(content)
+            if self._is_duplicate(fact, content, hashed):
                 return DUPLICATE
             if fact.business_date > self._today:
                 raise Refused(f"{fact.business_date} is in the future: today is {self._today}.")
@@ -122,7 +123,7 @@ class Batch:
         except (Refused, InvalidInput) as error:
             return Outcome("refused", reason=str(error))
         key = fact.identity_key
-        identity = Identity(key[0], key[1], stream, version, content_hash(content), refers_to)
+        identity = Identity(key[0], key[1], stream, version, hashed, refers_to)
         self._known[key] = identity
         self._contents[key] = content
         self.identities.append(identity)
@@ -142,12 +143,12 @@ class Batch:
             lowest = terms.lowest.code if terms else None
         return content_of(fact, lowest)
 
-    def _is_duplicate(self, fact: Fact, content: dict[str, str | None]) -> bool:
+    def _is_duplicate(self, fact: Fact, content: dict[str, str | None], hashed: bytes) -> bool:
         key = fact.identity_key
         known = self._known.get(key)
         if known is None:
             return False
-        if known.content_hash != content_hash(content):
+        if known.content_hash != hashed:
             before = self._contents.get(key)
             if before is None:
                 before = told_content(known.stream, self._shelf.recorded_fact(known))

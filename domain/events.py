@@ -1,8 +1,9 @@
 """Every event of the ledger: the facts it was told and the decisions it drew from them (rules.md, Facts and decisions).
 
-An event is an immutable `msgspec.Struct` (of plain values, so that the garbage collector need not look for cycles); its stored form is the exact UTF-8 JSON of the struct: ISO dates, amounts as
-decimal strings with the currency's digits. The type name is the class name and never changes; a change of meaning is a
-new `SCHEMA_VERSION` with an upcaster in `UPCASTERS`, never an edit of what was published.
+An event is an immutable `msgspec.Struct` of plain values (the garbage collector need not look at it); its stored form is
+the exact UTF-8 JSON of the struct: ISO dates, amounts as decimal strings with the currency's digits. The type name is the
+class name and never changes; a change of meaning is a new `SCHEMA_VERSION` with an upcaster in `UPCASTERS`, never an edit
+of what was published.
 
 Dates: `business_date` is the date the event is about. `clock` (facts) is the partner's clock once the fact was
 handled, which is later than the business date where the fact was late; `effective_on` (decisions) is the date from

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
+import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from domain.errors import InvalidInput
@@ -213,6 +214,8 @@ class AwardTier(Fact):
         return "award", _composite(self.partner_id, self.tier, self.awarded_on.isoformat())
 
 
+_CANONICAL = msgspec.json.Encoder(order="sorted")
+
 FACT_TYPES: dict[str, type[Fact]] = {cls.KIND: cls for cls in Fact.__subclasses__()}
 """The facts by the kind of their identity."""
 
@@ -269,4 +272,4 @@ def content_of(fact: Fact, lowest_tier: str | None) -> dict[str, str | None]:
 
 def content_hash(content: Mapping[str, Any]) -> bytes:
     """Give the hash that tells whether the same thing was told before with the same content."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).digest()
+    return hashlib.sha256(_CANONICAL.encode(content)).digest()

@@ -2,11 +2,14 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from decimal import Decimal
 
+from domain.calendar import ONE_DAY, add_months
+from domain.decisions.desk import window_after
 from domain.decisions.specialisations import course_evidence
 from domain.decisions.tiers import tier_evidence
 from domain.events import CourseEvidence, TierEvidence
-from domain.programme import Programmes
+from domain.programme import Programmes, Terms
 from domain.standing import Standing
 
 
@@ -17,17 +20,30 @@ class SpecialisationOutlook:
     code: str
     courses: tuple[CourseEvidence, ...]
 
+    @property
+    def missing_people(self) -> dict[str, int]:
+        """By course, how many more people are needed."""
+        return {c.course: n for c in self.courses if (n := c.required_people - len(c.completions)) > 0}
+
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """The next tier above the one held; `awarded`: it is given by the board once the requirements are met.
 
-    `specialisations` are those not held, where more of them are required.
+    `counts_until` is the last day on which all revenue of today's window still counts: by then what is missing must come.
+    `specialisations` are those not held, the nearest first, where more of them are required.
     """
 
     evidence: TierEvidence
     awarded: bool
+    counts_until: dt.date
     specialisations: tuple[SpecialisationOutlook, ...]
+
+    @property
+    def missing_revenue(self) -> Decimal:
+        """What is missing of the revenue required, in the base currency."""
+        short = self.evidence.required_revenue - self.evidence.revenue
+        return max(short, short * 0)
 
 
 def next_tier(standing: Standing, programmes: Programmes, on: dt.date) -> Outlook | None:
@@ -43,8 +59,22 @@ def next_tier(standing: Standing, programmes: Programmes, on: dt.date) -> Outloo
     lacking: tuple[SpecialisationOutlook, ...] = ()
     if len(evidence.specialisations) < evidence.required_specialisations:
         lacking = tuple(
-            SpecialisationOutlook(s.code, course_evidence(standing, s, on))
-            for s in terms.specialisations
-            if s.code not in standing.held
+            sorted(
+                (
+                    SpecialisationOutlook(s.code, course_evidence(standing, s, on))
+                    for s in terms.specialisations
+                    if s.code not in standing.held
+                ),
+                key=lambda outlook: (sum(outlook.missing_people.values()), outlook.code),
+            )
         )
-    return Outlook(evidence, tier.awarded, lacking)
+    return Outlook(evidence, tier.awarded, _counts_until(standing, terms, on), lacking)
+
+
+def _counts_until(standing: Standing, terms: Terms, on: dt.date) -> dt.date:
+    """Give the last day whose window still holds all revenue of the window that ends on a date."""
+    oldest = standing.revenue.first_day_after(window_after(terms, on)) or on
+    until = max(on, add_months(oldest, terms.window_months))
+    while until > on and window_after(terms, until) >= oldest:
+        until -= ONE_DAY
+    return until

@@ -99,6 +99,14 @@ class Revenue:
             self._after, self._last = lower, upper
         return self._sum
 
+    def first_day_after(self, after: dt.date) -> dt.date | None:
+        """Give the first day after a date that has revenue, None if there is none."""
+        days = self._days
+        index = bisect_right(days, after.toordinal())
+        while index < len(days) and not self._amounts[index]:
+            index += 1
+        return dt.date.fromordinal(days[index]) if index < len(days) else None
+
     def _slice(self, after: int, last: int) -> int:
         days = self._days
         return sum(self._amounts[bisect_right(days, after) : bisect_right(days, last)])

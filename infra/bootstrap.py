@@ -23,6 +23,7 @@ from infra.embedded.servers import Endpoints, Servers
 from infra.kafka.admin import ensure_topics
 from infra.kafka.ledger_topics import relayed_position
 from infra.postgres.event_log import PostgresEventLog
+from infra.postgres.events import PostgresEvents
 from infra.postgres.migrate import is_prepared, migrate
 from infra.postgres.projections.read_models import PostgresReadModels
 from infra.postgres.staging import PostgresFeedStaging
@@ -32,6 +33,7 @@ from infra.settings import PREFIX, Settings
 from producers.importer import FeedStaging, Importer
 from producers.topics import layouts
 from projections.queries import ReadModels
+from projections.recorded import Events
 
 RELAY, PROJECTOR = "relay", "projector"
 BACKGROUND_PROCESSES = (RELAY, PROJECTOR)
@@ -84,6 +86,11 @@ class Runtime:
     def read_models(self) -> ReadModels:
         """The projections, on the reader's login."""
         return PostgresReadModels(self.endpoints.read_database_url)
+
+    @cached_property
+    def events(self) -> Events:
+        """The events themselves, on the reader's login: what explanations and histories cite."""
+        return PostgresEvents(self.endpoints.read_database_url)
 
     def importer(self) -> tuple[Importer, FeedStaging]:
         """Make an importer and the staging that it uses; close the staging afterwards."""

@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Literal, Protocol
 
 from projections.audit_trail import AuditRow
 from projections.bonus_journal import BonusLine
@@ -104,6 +104,29 @@ class LinesAnswer:
     lines: tuple[BonusLine, ...]
 
 
+TotalsBy = Literal["scheme", "tier", "quarter", "country"]
+"""What bonus totals can be summed by; a quarter is that of the posting date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The bonus lines of one group and currency."""
+
+    group: str
+    currency: str
+    accrued: Decimal
+    clawed_back: Decimal
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class TotalsAnswer:
+    """Bonus totals by group and currency, in order of these, of the lines with a posting date in a range."""
+
+    position: int
+    totals: tuple[Total, ...]
+
+
 class ReadModels(Protocol):
     """The queries. None holds a snapshot for long: what can be large is read in pages by key, at one position."""
 
@@ -141,6 +164,16 @@ class ReadModels(Protocol):
         self, *, first_position: int = 1, last_position: int | None = None, stream: str | None = None
     ) -> Iterator[AuditRow]:
         """Give the audit trail in order of position, of one stream if wanted, read in pages."""
+        ...
+
+    def line(self, position: int, n: int) -> BonusLine | None:
+        """Give one bonus line, None where there is none."""
+        ...
+
+    def totals(
+        self, by: TotalsBy, first: dt.date | None, last: dt.date | None, *, up_to_position: int | None = None
+    ) -> TotalsAnswer:
+        """Sum the bonus lines with a posting date from the first to the last day, both counted."""
         ...
 
     def sales_totals(self, *, up_to_position: int | None = None) -> Mapping[str, Decimal]:

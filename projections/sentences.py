@@ -5,6 +5,7 @@ from decimal import Decimal
 from domain import events as e
 from domain.decisions.tiers import missing
 from domain.money import format_amount
+from domain.outlook import Outlook, SpecialisationOutlook
 
 REASONS = {
     "promotion": "Promoted",
@@ -68,6 +69,46 @@ def measured(evidence: e.TierEvidence) -> str:
         held = ", ".join(evidence.specialisations) or "none"
         return f"{revenue}; specialisations held: {held}, {evidence.required_specialisations} required"
     return revenue
+
+
+def outlook_sentences(outlook: Outlook) -> list[str]:
+    """Say what is met and what is missing for the next tier."""
+    evidence = outlook.evidence
+    base = evidence.base_currency
+    told = []
+    if evidence.required_revenue > 0:
+        has = (
+            f"{format_amount(evidence.revenue, base)} of {format_amount(evidence.required_revenue, base)} revenue"
+            f" from {evidence.window_first_day} to {evidence.window_last_day}"
+        )
+        if outlook.missing_revenue > 0:
+            short = f"{format_amount(outlook.missing_revenue, base)} more revenue by {outlook.counts_until}"
+            told.append(f"Missing: {short} (it has {has}).")
+        else:
+            told.append(f"Met: {has}.")
+    required = evidence.required_specialisations
+    if required:
+        held = ", ".join(evidence.specialisations) or "none"
+        lacking = required - len(evidence.specialisations)
+        if lacking <= 0:
+            told.append(f"Met: {required} specialisation(s) required, it holds {held}.")
+        else:
+            ways = "; or ".join(_way_to(s) for s in outlook.specialisations)
+            told.append(f"Missing: {_counted(lacking, 'specialisation')} short (it holds {held}): {ways}.")
+    return told or ["Nothing is required."]
+
+
+def _way_to(specialisation: SpecialisationOutlook) -> str:
+    courses = " and ".join(
+        f"{course} by {_counted(people, 'more person', 'more people')}"
+        for course, people in specialisation.missing_people.items()
+    )
+    return f"{specialisation.code} needs {courses}"
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    words = {1: "one", 2: "two", 3: "three"}
+    return f"{words.get(number, number)} {one if number == 1 else many or one + 's'}"
 
 
 def _tier_change(event: e.TierChanged) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     export = ("--frozen", "--no-dev", "--no-emit-project", "--quiet", "--output-file", locked)
     run(uv, "export", *export, "--project", ROOT, cwd=folder)
     programs = folder / "environment" / "bin"
-    run(uv, "venv", "--quiet", "--no-project", folder / "environment", cwd=folder)
+    run(uv, "venv", "--quiet", "--no-project", "--python", sys.executable, folder / "environment", cwd=folder)
     run(uv, "pip", "install", "--quiet", "--python", programs / "python", "-r", locked, cwd=folder)
     run(uv, "pip", "install", "--quiet", "--python", programs / "python", "--no-deps", wheel, cwd=folder)
     return programs

@@ -10,8 +10,10 @@ import sys
 import typer
 
 from domain.errors import LedgerError, ServiceUnreachable
+from infra.cli.bonuses import bonus_commands
 from infra.cli.console import err, print_json
 from infra.cli.facts import facts_commands
+from infra.cli.programmes import programme_commands
 from infra.cli.services import run_commands, services_commands
 from infra.cli.standings import partner_commands, standings_commands
 from infra.cli.story import story_commands
@@ -29,6 +31,8 @@ app = typer.Typer(
 for commands in (story_commands, services_commands, facts_commands, standings_commands):
     app.registered_commands += commands.registered_commands
 app.add_typer(partner_commands, name="partner")
+app.add_typer(bonus_commands, name="bonus")
+app.add_typer(programme_commands, name="programme")
 app.add_typer(run_commands, name="run")
 
 INTERRUPTED = 130

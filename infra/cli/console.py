@@ -54,6 +54,7 @@ def _plain(value: Any) -> Any:
 def table(title: str, *columns: str, right: Collection[str] = (), fold: Collection[str] = ()) -> Table:
     """Make a table; columns in `right` hold figures, those in `fold` may take several lines, all others stay on one."""
     made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    made.min_width = min(len(title), out.width)  # the title stays on one line
     for column in columns:
         justify: Literal["left", "right"] = "right" if column in right else "left"
         made.add_column(column, justify=justify, overflow="fold", no_wrap=column not in fold)

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from domain.recording import RefusedRow
 from infra.bootstrap import Runtime
 from infra.cli.console import out, print_json, progress, say, table
-from infra.cli.services import Json
+from infra.cli.options import Json, parse_date
 from infra.settings import load_settings
 from producers.feeds import FeedFolder
 from producers.importer import ImportSummary
@@ -26,16 +26,6 @@ facts_commands = typer.Typer()
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until the projections have caught up.")]
 SHOWN_REFUSALS = 20
 PARTNERS_A_PAGE = 500
-
-
-def parse_date(text: str) -> dt.date:
-    """Read a date argument; wrong ones are wrong usage."""
-    try:
-        if len(text) != len("2012-01-31"):
-            raise ValueError(text)
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a date (YYYY-MM-DD)") from None
 
 
 @facts_commands.command("import")

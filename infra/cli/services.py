@@ -1,12 +1,13 @@
 """Commands for the servers and processes of a ledger: up, down, status, settings, run."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from infra import bootstrap
 from infra.bootstrap import BACKGROUND_PROCESSES, PROJECTOR, RELAY, Runtime
 from infra.cli.console import out, print_json, say, table
+from infra.cli.options import Json
 from infra.embedded import processes
 from infra.settings import load_settings, settings_table
 
@@ -16,8 +17,6 @@ run_commands = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 
 @services_commands.command("up")

@@ -6,30 +6,24 @@ from typing import Annotated, Any
 import typer
 
 from domain.errors import Refused
+from domain.events import TrainingCompleted
 from domain.money import format_amount
 from domain.outlook import Outlook, next_tier
+from domain.streams import partner_stream
 from infra.bootstrap import Runtime
+from infra.cli.bonuses import line_document, print_lines
 from infra.cli.console import amount, out, print_json, say, table
-from infra.cli.facts import parse_date
-from infra.cli.services import Json
+from infra.cli.options import AsOf, Json, KnownAt, known_position
 from infra.settings import load_settings
-from projections.bonus_journal import BonusLine
+from projections.as_of import counts_from, standing, until
 from projections.queries import PartnersAnswer, PartnerStanding, TiersAnswer
+from projections.sentences import outlook_sentences, sentence
 
 standings_commands = typer.Typer()
 partner_commands = typer.Typer(
     help="One partner: its standing, history and bonus lines.", no_args_is_help=True, rich_markup_mode=None
 )
 
-AsOf = Annotated[
-    dt.date | None,
-    typer.Option(
-        "--as-of",
-        parser=parse_date,
-        metavar="DATE",
-        help="What was in force at the end of this date (default: the ledger's date or the latest business date).",
-    ),
-]
 SHOWN_LINES = 30
 
 
@@ -37,6 +31,7 @@ SHOWN_LINES = 30
 def tiers(
     *,
     as_of: AsOf = None,
+    known_at: KnownAt = None,
     country: Annotated[
         str | None, typer.Option("--country", metavar="CC", help="One country only (ISO 3166-1).")
     ] = None,
@@ -47,7 +42,8 @@ def tiers(
     Example: partner-ledger tiers --as-of 2011-10-01 --country CH
     """
     runtime = Runtime(load_settings(), say)
-    answer = runtime.read_models.tiers(as_of, country=_country(country))
+    position = known_position(runtime, known_at)
+    answer = runtime.read_models.tiers(as_of, up_to_position=position, country=_country(country))
     if json:
         print_json(_tiers_document(answer, tier_order(runtime, answer)))
     else:
@@ -94,13 +90,15 @@ def print_tiers(answer: TiersAnswer, order: list[str]) -> None:
 
 
 @standings_commands.command("partners")
-def partners(*, as_of: AsOf = None, json: Json = False) -> None:
+def partners(*, as_of: AsOf = None, known_at: KnownAt = None, json: Json = False) -> None:
     """List all partners with tier, specialisations, loyalty and balances.
+
+    --as-of asks what was in force on a date, --known-at what the ledger knew at a moment; both together are meaningful.
 
     Example: partner-ledger partners --as-of 2015-01-31 --json
     """
     runtime = Runtime(load_settings(), say)
-    answer = runtime.read_models.partners(as_of)
+    answer = runtime.read_models.partners(as_of, up_to_position=known_position(runtime, known_at))
     if json:
         print_json(partners_document(answer))
         return
@@ -113,17 +111,17 @@ def partners(*, as_of: AsOf = None, json: Json = False) -> None:
         right=("loyalty days", "payable"),
         fold=("name", "specialisations"),
     )
-    for standing in answer.partners:
-        last = standing.tier_history[-1]
+    for shown in answer.partners:
+        last = shown.tier_history[-1]
         view.add_row(
-            standing.partner.partner,
-            standing.partner.name,
-            standing.partner.country,
-            standing.tier,
+            shown.partner.partner,
+            shown.partner.name,
+            shown.partner.country,
+            shown.tier,
             f"{last.effective_on}",
-            ", ".join(standing.specialisations),
-            f"{standing.loyalty_days:,}",
-            "\n".join(format_amount(balance.payable, balance.currency) for balance in standing.balances),
+            ", ".join(shown.specialisations),
+            f"{shown.loyalty_days:,}",
+            "\n".join(format_amount(balance.payable, balance.currency) for balance in shown.balances),
         )
     out.print(view)
 
@@ -163,67 +161,59 @@ def partner_show(
     partner_id: Annotated[str, typer.Argument(metavar="ID", help="The partner's id.")],
     *,
     as_of: AsOf = None,
+    known_at: KnownAt = None,
     json: Json = False,
 ) -> None:
-    """Show a partner's standing, history and lines, and what is missing for the next tier.
+    """Show a partner's standing, its history in sentences, its lines, and what is missing for the next tier.
 
     Example: partner-ledger partner show CH-0001 --as-of 2012-12-31
     """
     runtime = Runtime(load_settings(), say)
-    show_partner(runtime, partner_id, as_of, json=json)
+    show_partner(runtime, partner_id, as_of, known_position(runtime, known_at), json=json)
 
 
-def show_partner(runtime: Runtime, partner_id: str, as_of: dt.date | None, *, json: bool) -> None:
-    """Print one partner."""
-    answer = runtime.read_models.partner(partner_id, as_of)
-    if not answer.partners:
+def show_partner(
+    runtime: Runtime, partner_id: str, as_of: dt.date | None, up_to_position: int | None = None, *, json: bool
+) -> None:
+    """Print one partner, as of a date and as known up to a position."""
+    answer = runtime.read_models.partner(partner_id, as_of, up_to_position=up_to_position)
+    if not answer.partners or answer.as_of is None:
         on = f" on {answer.as_of}" if answer.as_of else ""
         raise Refused(f"There is no partner {partner_id!r}{on}; `partner-ledger partners` lists them.")
-    (standing,) = answer.partners
-    lines = runtime.read_models.lines(partner_id, as_of).lines
-    outlook = _outlook(runtime, partner_id, answer.as_of) if as_of is None else None
+    (shown,) = answer.partners
+    lines = runtime.read_models.lines(partner_id, as_of, up_to_position=answer.position).lines
+    events = runtime.events.of_stream(partner_stream(partner_id), up_to_position=answer.position)
+    history = list(until(events, answer.as_of))
+    partner = standing(history)
+    outlook = None if partner is None else next_tier(partner, runtime.ledger.programmes(), answer.as_of)
+    told = [(cited, sentence(cited.event)) for cited in history]
     if json:
-        document = {
-            "as_of": answer.as_of,
-            "position": answer.position,
-            "partner_id": partner_id,
-            "name": standing.partner.name,
-        }
-        document |= _standing_document(standing)
-        print_json(
-            document | {"bonus_lines": [_line_document(line) for line in lines], "next_tier": outlook_document(outlook)}
-        )
+        document = {"as_of": answer.as_of, "position": answer.position, "partner_id": partner_id}
+        document |= {"name": shown.partner.name} | _standing_document(shown)
+        document["history"] = [
+            {"position": cited.position, "date": counts_from(cited.event), "sentence": text}
+            for cited, text in told
+            if text
+        ]
+        document["bonus_lines"] = [line_document(line) for line in lines]
+        document["next_tier"] = outlook_document(outlook)
+        print_json(document)
         return
-    _print_standing(standing, answer)
+    _print_standing(shown, answer)
+    view = table(
+        "History", "date", "what happened, and why", "position", right=("position",), fold=("what happened, and why",)
+    )
+    for cited, text in told:
+        if text and not isinstance(cited.event, TrainingCompleted):
+            view.add_row(f"{counts_from(cited.event)}", text, f"{cited.position:,}")
+    out.print(view)
     _print_outlook(outlook)
-    _print_lines(lines)
-
-
-def _outlook(runtime: Runtime, partner_id: str, on: dt.date | None) -> Outlook | None:
-    ledger = runtime.ledger
-    partner = ledger.partner(partner_id)
-    return None if partner is None or on is None else next_tier(partner.standing, ledger.programmes(), on)
-
-
-def _line_document(line: BonusLine) -> dict[str, Any]:
-    return {
-        "line": line.line_id,
-        "scheme": line.scheme,
-        "category": line.category,
-        "cause": line.cause,
-        "business_date": line.business_date,
-        "posting_date": line.posting_date,
-        "currency": line.currency,
-        "amount": line.amount,
-        "basis": line.basis,
-        "rate_bp": line.rate_bp,
-        "tier": line.tier,
-        "programme": line.programme,
-    }
+    shown_lines = lines[-SHOWN_LINES:]
+    print_lines(f"Bonus lines (the last {len(shown_lines):,} of {len(lines):,})", shown_lines)
 
 
 def outlook_document(outlook: Outlook | None) -> dict[str, Any] | None:
-    """Give what is measured for the next tier, as JSON."""
+    """Give what is measured for the next tier, and what is missing, as JSON."""
     if outlook is None:
         return None
     evidence = outlook.evidence
@@ -234,10 +224,14 @@ def outlook_document(outlook: Outlook | None) -> dict[str, Any] | None:
         "base_currency": evidence.base_currency,
         "required_revenue": evidence.required_revenue,
         "revenue": evidence.revenue,
+        "missing_revenue": outlook.missing_revenue,
+        "revenue_counts_until": outlook.counts_until,
         "window_first_day": evidence.window_first_day,
         "window_last_day": evidence.window_last_day,
         "required_specialisations": evidence.required_specialisations,
         "specialisations": list(evidence.specialisations),
+        "missing_people": [{"specialisation": s.code, "courses": s.missing_people} for s in outlook.specialisations],
+        "sentences": outlook_sentences(outlook),
     }
 
 
@@ -250,10 +244,6 @@ def _print_standing(standing: PartnerStanding, answer: PartnersAnswer) -> None:
         f"As of {answer.as_of}: {standing.tier}; specialisations: {held};"
         f" loyalty {standing.loyalty_days:,} days{ended}.  (position {answer.position:,})"
     )
-    view = table("Tier history", "effective on", "tier", "reason", "programme", "position", right=("position",))
-    for row in standing.tier_history:
-        view.add_row(f"{row.effective_on}", row.tier, row.reason, row.programme, f"{row.position:,}")
-    out.print(view)
     if standing.balances:
         view = table(
             "Balances",
@@ -272,39 +262,7 @@ def _print_standing(standing: PartnerStanding, answer: PartnersAnswer) -> None:
 def _print_outlook(outlook: Outlook | None) -> None:
     if outlook is None:
         return
-    evidence = outlook.evidence
-    out.print(f"Next tier: {evidence.tier}{', awarded by the board' if outlook.awarded else ''}.", style="bold")
-    revenue = max(evidence.required_revenue - evidence.revenue, evidence.revenue * 0)
-    state = "met" if revenue == 0 else f"{format_amount(revenue, evidence.base_currency)} more is needed"
-    out.print(
-        f"  Revenue {format_amount(evidence.revenue, evidence.base_currency)} of"
-        f" {format_amount(evidence.required_revenue, evidence.base_currency)} from {evidence.window_first_day} to"
-        f" {evidence.window_last_day}: {state}."
-    )
-    held, required = len(evidence.specialisations), evidence.required_specialisations
-    if required:
-        out.print(
-            f"  Specialisations {held} of {required}: {'met' if held >= required else f'{required - held} short'}."
-        )
-
-
-def _print_lines(lines: tuple[BonusLine, ...]) -> None:
-    if not lines:
-        return
-    shown = lines[-SHOWN_LINES:]
-    title = f"Bonus lines (the last {len(shown)} of {len(lines):,})" if len(shown) < len(lines) else "Bonus lines"
-    columns = ("line", "posted", "cause", "scheme", "tier", "", "basis", "rate", "amount")
-    view = table(title, *columns, right=("basis", "rate", "amount"), fold=("cause", "scheme", "tier"))
-    for line in shown:
-        view.add_row(
-            line.line_id,
-            f"{line.posting_date}",
-            line.cause or "quarter settled",
-            line.scheme,
-            line.tier,
-            line.currency,
-            amount(line.basis),
-            f"{line.rate_bp / 100:.2f} %",
-            amount(line.amount),
-        )
-    out.print(view)
+    awarded = ", awarded by the board" if outlook.awarded else ""
+    out.print(f"Next tier: {outlook.evidence.tier}{awarded}.", style="bold", markup=False)
+    for text in outlook_sentences(outlook):
+        out.print(f"  {text}", markup=False)

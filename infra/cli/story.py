@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from domain.errors import InvalidInput
+from domain.events import Event, ReviewMissed, SaleReversed, SpecialisationLapsed, TierChanged
+from domain.streams import partner_stream
 from infra.bootstrap import Runtime
 from infra.cli.console import amount, out, progress, say, table
 from infra.cli.facts import advance_ledger, import_feed, wait_for_projections
@@ -17,6 +20,7 @@ from infra.demo.network import NetworkSummary, write_network
 from infra.settings import Settings, load_settings
 from producers.feeds import FeedFolder
 from projections.queries import PartnersAnswer
+from projections.sentences import sentence
 
 story_commands = typer.Typer()
 
@@ -25,6 +29,10 @@ MARK = "made-by-partner-ledger-demo"
 CHANGE = dt.date(2011, 10, 1)
 LAST_DAY = dt.date(2013, 12, 31)
 SHOWN_BALANCES = 10
+BAR = "▇"
+PARTNERS_A_BAR = 2
+TIER_STYLES = ("bright_white", "yellow", "cyan")
+"""From the second lowest tier up."""
 
 
 @story_commands.command("demo")
@@ -104,9 +112,56 @@ def _show(runtime: Runtime, network: NetworkSummary) -> None:
         answer = runtime.read_models.tiers(as_of)
         print_tiers(answer, tier_order(runtime, answer))
     out.print()
+    _print_chart(runtime)
+    out.print()
     _print_balances(runtime.read_models.partners(LAST_DAY))
     out.print()
+    _print_turns(runtime, network)
+    out.print()
     show_partner(runtime, network.protagonist, None, json=False)
+
+
+def _print_chart(runtime: Runtime) -> None:
+    """Draw how many partners are above the lowest tier, half-year by half-year."""
+    view = Table(
+        title="Partners above the lowest tier", title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
+    for column in ("as of", "", "holders"):
+        view.add_column(column, no_wrap=True)
+    for as_of in _half_years():
+        answer = runtime.read_models.tiers(as_of)
+        order = tier_order(runtime, answer)[1:]
+        holders = {tier: sum(row.holders for row in answer.holders if row.tier == tier) for tier in order}
+        bars = Text()
+        for rank, tier in enumerate(order):
+            bars.append(BAR * -(-holders[tier] // PARTNERS_A_BAR), style=TIER_STYLES[min(rank, len(TIER_STYLES) - 1)])
+        view.add_row(f"{as_of}", bars, ", ".join(f"{tier} {count}" for tier, count in holders.items() if count))
+    out.print(view)
+
+
+def _half_years() -> list[dt.date]:
+    return [dt.date(year, month, day) for year in range(2007, 2014) for month, day in ((6, 30), (12, 31))]
+
+
+def _print_turns(runtime: Runtime, network: NetworkSummary) -> None:
+    """Tell the turns of the story, each by the sentence of the event that made it."""
+    turns: list[tuple[str, type[Event], str | None]] = [
+        (network.platinum[0], TierChanged, "award"),
+        (network.withdrawn_promotion, TierChanged, "promotion"),
+        (network.withdrawn_promotion, SaleReversed, None),
+        (network.withdrawn_promotion, TierChanged, "withdrawal"),
+        (network.lapsed_specialisation, SpecialisationLapsed, None),
+        (network.demoted, ReviewMissed, None),
+        (network.demoted, TierChanged, "demotion"),
+    ]
+    view = table("Turns of the story", "date", "partner", "what happened, and why", fold=("what happened, and why",))
+    for partner_id, event_type, reason in turns:
+        for cited in runtime.events.of_stream(partner_stream(partner_id)):
+            event = cited.event
+            if isinstance(event, event_type) and reason in (None, getattr(event, "reason", None)):
+                view.add_row(f"{event.business_date}", partner_id, sentence(event) or "")
+                break
+    out.print(view)
 
 
 def _print_balances(answer: PartnersAnswer) -> None:

@@ -1,23 +1,25 @@
 """COPY: rows to a table at the speed of the disk (about ten times that of INSERT), streamed, whatever their number."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from psycopg2 import extensions
 
 CHUNK_BYTES = 1 << 20
-_NEEDS_ESCAPE = re.compile(r"[\\\t\n\r]").search
 
 
-def copy_rows(cursor: extensions.cursor, target: str, rows: Iterable[Sequence[str | None]]) -> None:
-    r"""Copy rows of texts (None is NULL; bytea as `\x…` in hex) into a target: `schema.table (column, …)`."""
+Value = str | bytes | None
+"""A column's value: text as PostgreSQL reads it, bytes for bytea, or null."""
+
+
+def copy_rows(cursor: extensions.cursor, target: str, rows: Iterable[Sequence[Value]]) -> None:
+    """Copy rows into a target: `schema.table (column, …)`."""
     cursor.copy_expert(f"COPY {target} FROM STDIN", _Lines(rows), size=CHUNK_BYTES)
 
 
 class _Lines:
     """The rows as a file in COPY's text format, made as it is read."""
 
-    def __init__(self, rows: Iterable[Sequence[str | None]]) -> None:
+    def __init__(self, rows: Iterable[Sequence[Value]]) -> None:
         self._lines = _encoded(rows)
         self._rest = b""
 
@@ -37,11 +39,18 @@ class _Lines:
         return self.read(size)
 
 
-def _encoded(rows: Iterable[Sequence[str | None]]) -> Iterator[bytes]:
+def _encoded(rows: Iterable[Sequence[Value]]) -> Iterator[bytes]:
     for row in rows:
-        values = ["\\N" if value is None else _escaped(value) if _NEEDS_ESCAPE(value) else value for value in row]
+        values = [
+            value if type(value) is str and value.isprintable() and "\\" not in value else _literal(value)
+            for value in row
+        ]
         yield ("\t".join(values) + "\n").encode()
 
 
-def _escaped(value: str) -> str:
+def _literal(value: Value) -> str:
+    if value is None:
+        return "\\N"
+    if isinstance(value, bytes):
+        return "\\\\x" + value.hex()
     return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

@@ -101,6 +101,7 @@ FIELDS = Meanings(
         "awarded_on": "the date told",
         "awarded_by": "who awarded it",
         "awarded": "true: the tier held is an awarded one under this version",
+        "renamed": "tiers to which a withdrawal may still lead back and whose code changes: code before to code under this version",
         "specialisation": "code of the specialisation",
         "by_fact": "true: decided by a fact of that day (counts from the end of the day); false: by time alone",
         "SpecialisationAwarded.evidence": "the completions that count, by course",

@@ -1,10 +1,13 @@
 """The little Markdown that the reference pages are made of."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from domain.errors import LedgerError
+
+_REFERENCE = re.compile(r" \(rules\.md, [^)]*\)")
 
 
 class Undocumented(LedgerError):
@@ -43,8 +46,9 @@ def json_block(document: bytes) -> str:
 
 
 def paragraphs(docstring: str | None) -> list[str]:
-    """Give the paragraphs of a docstring, lines joined."""
-    return [" ".join(part.split()) for part in (docstring or "").split("\n\n") if part.strip()]
+    """Give the paragraphs of a docstring, lines joined, without references to the rules' design document."""
+    joined = (" ".join(part.split()) for part in (docstring or "").split("\n\n"))
+    return [_REFERENCE.sub("", part) for part in joined if part]
 
 
 class Meanings:

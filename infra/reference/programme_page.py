@@ -99,6 +99,6 @@ def _table(model: type[BaseModel]) -> str:
 
 
 def _default(value: object) -> str:
-    if value is None or value == [] or value == {}:
+    if value is None or value in ([], {}):
         return "none"
     return code(str(value).lower() if isinstance(value, bool) else str(value))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from infra.bootstrap import environment_of
@@ -93,7 +94,7 @@ def promises(page: Path) -> list[Promise]:
     all_blocks = [*blocks(page), None]
     return [
         Promise(block, following.text if following is not None and following.language == "text" else None)
-        for block, following in zip(all_blocks, all_blocks[1:], strict=False)
+        for block, following in pairwise(all_blocks)
         if block is not None and block.language == "sh" and not block.not_run
     ]
 

@@ -43,7 +43,7 @@ def _uses(line: str) -> list[list[str]]:
 def parse(words: list[str]) -> None:
     """Parse a command's words as the command line would, without running it."""
     command = typer.main.get_command(app)
-    path = []
+    path: list[str] = []
     while hasattr(command, "commands"):
         assert words, f"{' '.join(path)} needs a command"
         assert words[0] in command.commands, f"there is no command {' '.join([*path, words[0]])!r}"

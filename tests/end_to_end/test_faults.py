@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import random
 import signal
 import subprocess
@@ -182,24 +181,18 @@ def test_ctrl_c_says_one_sentence_and_the_next_run_goes_on(
     moment: str, new_ledger: Callable[[], CommandLine], tmp_path: Path
 ) -> None:
     """Ctrl-C ends an import with 130 and one sentence; relay and projector stay up; run again it goes on."""
-    folder = slice_of_sales(tmp_path / "feed", 0)
+    rows = 6_000 if moment == "while it reads" else SLICE_ROWS
+    folder = slice_of_sales(tmp_path / "feed", 0, rows)
     ledger = small_steps(new_ledger())
     ledger.done("up")
     outside = Outside(ledger)
     position = Position(outside)
-    if moment == "while it reads":  # from a pipe that nobody writes to
-        (folder / "sales.csv").rename(tmp_path / "sales.csv")
-        os.mkfifo(folder / "memberships.csv")
     process = ledger.start(IMPORT, folder, "--json")
     if moment == "while it reads":
-        time.sleep(3)
-        with (folder / "memberships.csv").open("w") as pipe:  # opened: it is being read
-            pipe.write("partner_id,change,on,reason\n")
-            pipe.flush()
-            process.send_signal(signal.SIGINT)
-            said = ended(process, timeout_s=30)
-        (folder / "memberships.csv").unlink()
-        (tmp_path / "sales.csv").rename(folder / "sales.csv")
+        eventually(lambda: outside.query("SELECT 1 FROM pg_stat_progress_copy WHERE tuples_processed > 1000") != [])
+        process.send_signal(signal.SIGINT)
+        said = ended(process, timeout_s=30)
+        assert position.now() == 0
     elif moment == "while it decides":
         eventually(lambda: position.now() >= 1_000)
         process.send_signal(signal.SIGINT)
@@ -218,7 +211,7 @@ def test_ctrl_c_says_one_sentence_and_the_next_run_goes_on(
     assert status[PROJECTOR]["running"]
 
     again = ledger.done(IMPORT, folder)
-    assert (again["recorded"], again["duplicates"], again["refused"]) == (701 + SLICE_ROWS + 2, 0, [])
+    assert (again["recorded"], again["duplicates"], again["refused"]) == (701 + rows + 2, 0, [])
     assert again["position"] == again["events"]
     position.close()
     check_every_event_once(outside)

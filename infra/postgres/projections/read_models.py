@@ -30,6 +30,9 @@ from projections.queries import (
     PartnerStanding,
     Standing,
     TiersAnswer,
+    Total,
+    TotalsAnswer,
+    TotalsBy,
 )
 from projections.tier_status import PartnerRow, TierRow
 
@@ -80,6 +83,23 @@ SELECT partner, currency, coalesce(sum(amount) FILTER (WHERE category = 'accrued
     coalesce(sum(amount) FILTER (WHERE category = 'paid'), 0), count(*)
 FROM bonus_line WHERE partner = ANY (%(ids)s) AND position <= %(position)s AND posting_date <= %(as_of)s
 GROUP BY partner, currency ORDER BY partner, currency
+"""
+
+
+_GROUPS: Mapping[TotalsBy, str] = {
+    "scheme": "l.scheme",
+    "tier": "l.tier",
+    "quarter": "to_char(l.posting_date, 'YYYY\"-Q\"Q')",
+    "country": "p.country",
+}
+_TOTALS = """
+SELECT {group}, l.currency,
+       coalesce(sum(l.amount) FILTER (WHERE l.category = 'accrued'), 0),
+       coalesce(sum(l.amount) FILTER (WHERE l.category = 'clawed_back'), 0), count(*)
+  FROM bonus_line l JOIN partner p USING (partner)
+ WHERE l.position <= %(position)s
+   AND (%(first)s::date IS NULL OR l.posting_date >= %(first)s) AND (%(last)s::date IS NULL OR l.posting_date <= %(last)s)
+ GROUP BY 1, 2 ORDER BY 1, 2
 """
 
 
@@ -176,6 +196,30 @@ class PostgresReadModels:
             if len(rows) < EVENTS_A_PAGE:
                 return
             first = rows[-1][0] + 1
+
+    def line(self, position: int, n: int) -> BonusLine | None:
+        """Give one bonus line, None where there is none."""
+        with self._snapshot() as (cursor, standing):
+            if not standing.build:
+                return None
+            cursor.execute(f"SELECT {BONUS_LINE.names} FROM bonus_line WHERE position = %s AND n = %s", (position, n))
+            row = cursor.fetchone()
+        return None if row is None else BonusLine(*row)
+
+    def totals(
+        self, by: TotalsBy, first: dt.date | None, last: dt.date | None, *, up_to_position: int | None = None
+    ) -> TotalsAnswer:
+        """Sum the bonus lines with a posting date from the first to the last day, both counted."""
+        with self._snapshot() as (cursor, standing):
+            position = standing.position if up_to_position is None else min(up_to_position, standing.position)
+            if not standing.build:
+                return TotalsAnswer(position, ())
+            cursor.execute(_TOTALS.format(group=_GROUPS[by]), {"first": first, "last": last, "position": position})
+            totals = [
+                Total(group, currency, _in_digits(accrued, currency), _in_digits(clawed_back, currency), lines)
+                for group, currency, accrued, clawed_back, lines in cursor.fetchall()
+            ]
+        return TotalsAnswer(position, tuple(totals))
 
     def sales_totals(self, *, up_to_position: int | None = None) -> Mapping[str, Decimal]:
         """Sum the amounts of all sales as recorded, by currency."""

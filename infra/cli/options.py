@@ -1,0 +1,60 @@
+"""Options that several commands have, and how their values are read; a wrong value is wrong usage."""
+
+import datetime as dt
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+
+from infra.bootstrap import Runtime
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+
+def parse_date(text: str) -> dt.date:
+    """Read a date argument."""
+    try:
+        if len(text) != len("2012-01-31"):
+            raise ValueError(text)
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a date (YYYY-MM-DD)") from None
+
+
+def parse_moment(text: str) -> dt.datetime:
+    """Read a moment: a time without an offset is in the ledger's time zone, a date alone is its end."""
+    try:
+        if len(text) == len("2012-01-31"):
+            return dt.datetime.combine(dt.date.fromisoformat(text), dt.time.max)
+        return dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a moment (YYYY-MM-DDTHH:MM:SS, with an offset if wanted)") from None
+
+
+AsOf = Annotated[
+    dt.date | None,
+    typer.Option(
+        "--as-of",
+        parser=parse_date,
+        metavar="DATE",
+        help="What was in force at the end of this date (default: the ledger's date or the latest business date).",
+    ),
+]
+KnownAt = Annotated[
+    dt.datetime | None,
+    typer.Option(
+        "--known-at",
+        parser=parse_moment,
+        metavar="TIMESTAMP",
+        help="As the ledger knew it then, by the time of recording (default: all that is recorded).",
+    ),
+]
+
+
+def known_position(runtime: Runtime, known_at: dt.datetime | None) -> int | None:
+    """Give the last position recorded by a moment: recorded-at never runs against position."""
+    if known_at is None:
+        return None
+    if known_at.tzinfo is None:
+        known_at = known_at.replace(tzinfo=ZoneInfo(runtime.settings.timezone))
+    return runtime.read_models.position_at(known_at)
