@@ -123,11 +123,7 @@ def _show(runtime: Runtime, network: NetworkSummary) -> None:
 
 def _print_chart(runtime: Runtime) -> None:
     """Draw how many partners are above the lowest tier, half-year by half-year."""
-    view = Table(
-        title="Partners above the lowest tier", title_justify="left", title_style="bold", box=None, pad_edge=False
-    )
-    for column in ("as of", "", "holders"):
-        view.add_column(column, no_wrap=True)
+    view = table(f"Partners above the lowest tier ({BAR} = {PARTNERS_A_BAR} of them)", "as of", "", "holders")
     for as_of in _half_years():
         answer = runtime.read_models.tiers(as_of)
         order = tier_order(runtime, answer)[1:]

@@ -38,7 +38,8 @@ def ended(process: "subprocess.Popen[str]", timeout_s: float = 120) -> Said:
         out, err = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
         process.kill()
-        raise
+        out, err = process.communicate()
+        raise TimeoutError(f"it has not ended after {timeout_s} s: {err}\n{out}") from None
     return Said(process.returncode, out, err)
 
 
@@ -63,7 +64,15 @@ class CommandLine:
 
     def run(self, *arguments: str | Path, timeout_s: float = 120, variables: Mapping[str, str] = NO_VARIABLES) -> Said:
         """Run a command to its end."""
-        return ended(self.start(*arguments, variables=variables), timeout_s)
+        try:
+            return ended(self.start(*arguments, variables=variables), timeout_s)
+        except TimeoutError as error:
+            raise AssertionError(f"{arguments}: {error}; {self.logs()}") from None
+
+    def logs(self) -> str:
+        """Give the ends of the relay's and the projector's logs, for the message of a test that failed."""
+        logs = (processes.log_path(self.settings.home, name) for name in ("relay", "projector"))
+        return "\n".join(f"{log}:\n{processes.last_lines(log, 20)}" for log in logs)
 
     def done(self, *arguments: str | Path) -> Any:
         """Run a command with --json that must succeed; give its document."""
