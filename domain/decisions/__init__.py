@@ -250,7 +250,7 @@ def record_sale(
     )
     desk.emit(sale)
     if earning:
-        lines = instant_lines(standing, terms, sale)
+        lines = instant_lines(standing, terms, sale, minor)
         if lines:
             desk.emit(
                 e.BonusAccrued(

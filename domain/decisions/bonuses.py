@@ -8,21 +8,20 @@ from domain.calendar import next_quarter, quarter_start
 from domain.deal import Deal
 from domain.decisions.desk import Desk
 from domain.loyalty import loyalty_years
-from domain.money import currency_digits, divide_half_up, minor_of, to_amount
+from domain.money import currency_digits, divide_half_up, to_amount
 from domain.programme import KickbackTerms, Terms
 from domain.standing import Quarter, Standing
 
 BASIS_POINTS = 10_000
 
 
-def instant_lines(standing: Standing, terms: Terms, sale: e.SaleRecorded) -> tuple[e.Line, ...]:
-    """Give the lines that a sale earns, by what was in force at the start of the day it was closed."""
+def instant_lines(standing: Standing, terms: Terms, sale: e.SaleRecorded, minor: int) -> tuple[e.Line, ...]:
+    """Give the lines that a sale of an amount in minor units earns, by what was in force at the start of its day."""
     entry = standing.tier_at_start_of(sale.closed_on)
     if entry is None or not terms.instant:
         return ()
     closed_on, family, currency = sale.closed_on, sale.family, sale.currency
     digits = terms.currency_digits[currency]
-    minor = minor_of(sale.amount, digits)
     nothing = to_amount(0, digits)
     lines = []
     for scheme in terms.instant:

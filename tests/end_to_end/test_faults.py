@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from psycopg2.extensions import parse_dsn
 
 from infra.bootstrap import PROJECTOR, RELAY
 from infra.embedded.servers import Servers
@@ -26,7 +27,7 @@ from tests.end_to_end.whole_ledger import (
     eventually,
     one_sentence,
 )
-from tests.servers import fresh_ledger, temporary_home
+from tests.servers import fresh_ledger, superuser_url, temporary_home
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -189,7 +190,9 @@ def test_ctrl_c_says_one_sentence_and_the_next_run_goes_on(
     position = Position(outside)
     process = ledger.start(IMPORT, folder, "--json")
     if moment == "while it reads":
-        eventually(lambda: outside.query("SELECT 1 FROM pg_stat_progress_copy WHERE tuples_processed > 1000") != [])
+        superuser = superuser_url(str(parse_dsn(outside.endpoints.database_url)["dbname"]))
+        copying = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY staged %' AND datname = current_database()"
+        eventually(lambda: outside.query(copying, url=superuser) != [])
         process.send_signal(signal.SIGINT)
         said = ended(process, timeout_s=30)
         assert position.now() == 0
