@@ -225,7 +225,8 @@ def run_in_foreground(name: str, settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    endpoints = Servers(settings, logging.info).up()
+    servers = Servers(settings, logging.info)
+    endpoints = servers.status().endpoints or servers.up()  # started by `up`, they run already
     prepare(settings, endpoints)
     {RELAY: run_relay, PROJECTOR: run_projector}[name](settings, endpoints, stop)
 

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from eventsourcing.persistence import OperationalError
@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from domain.recording import RefusedRow
 from infra.bootstrap import Runtime
-from infra.cli.console import out, print_json, progress, say, table
+from infra.cli.console import counted, out, print_json, progress, say, table
 from infra.cli.options import Json, parse_date
 from infra.settings import load_settings
 from producers.feeds import FeedFolder
@@ -137,11 +137,11 @@ def _write_rejects(runtime: Runtime, refused: Sequence[tuple[FeedFolder, Refused
 
 
 def _print_import(
-    document: dict[str, object], refused: Sequence[RefusedRow], rejects: Path | None, *, waited: bool
+    document: dict[str, Any], refused: Sequence[RefusedRow], rejects: Path | None, *, waited: bool
 ) -> None:
     out.print(
-        f"{document['recorded']:,} facts recorded, {document['duplicates']:,} duplicates, {len(refused):,} refused;"
-        f" {document['events']:,} events in {document['seconds']:,.1f} s."
+        f"{counted(document['recorded'], 'fact')} recorded, {counted(document['duplicates'], 'duplicate')},"
+        f" {len(refused):,} refused; {counted(document['events'], 'event')} in {document['seconds']:,.1f} s."
     )
     if waited:
         out.print(f"The projections have caught up, at position {document['position']:,}.")
@@ -185,7 +185,7 @@ def advance(
         )
         return
     state = f"The ledger's date is {to} now" if advanced else f"The ledger's date was {to} already"
-    out.print(f"{state}; {events:,} events in {seconds:,.1f} s.")
+    out.print(f"{state}; {counted(events, 'event')} in {seconds:,.1f} s.")
 
 
 def advance_ledger(runtime: Runtime, to: dt.date, bar: Progress) -> tuple[bool, int]:

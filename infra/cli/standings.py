@@ -209,7 +209,12 @@ def show_partner(
     out.print(view)
     _print_outlook(outlook)
     shown_lines = lines[-SHOWN_LINES:]
-    print_lines(f"Bonus lines (the last {len(shown_lines):,} of {len(lines):,})", shown_lines)
+    title = (
+        f"Bonus lines (the last {len(shown_lines):,} of {len(lines):,})"
+        if len(shown_lines) < len(lines)
+        else "Bonus lines"
+    )
+    print_lines(title, shown_lines)
 
 
 def outlook_document(outlook: Outlook | None) -> dict[str, Any] | None:

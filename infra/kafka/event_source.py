@@ -25,6 +25,9 @@ POLL_MS = 200
 SILENCE_S = 3.0
 """After so long without a record, whether Kafka is there at all is asked."""
 
+JOIN_S = 30.0
+"""A group lets a member in within the session timeout of those it replaces; after this long the client itself is stuck."""
+
 ANSWER_MS = 5_000
 CLOSE_MS = 3_000
 
@@ -74,6 +77,12 @@ class KafkaEventSource:
         except KafkaError as error:
             self._drop()
             raise unreachable(self._bootstrap, error) from error
+        if self._assignment.awaited_s() > JOIN_S:
+            self._drop()
+            raise ServiceUnreachable(
+                f"Kafka at {self._bootstrap} has given this projector no place in group {self._group_id}"
+                f" for {JOIN_S:.0f} s; it joins anew."
+            )
         if not polled and time.monotonic() - self._heard_at > SILENCE_S:
             self._ask(consumer)
         return {partition.partition: records for partition, records in polled.items()}
@@ -133,10 +142,17 @@ class _Assignment:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._partitions: frozenset[int] | None = None
+        self._awaited_since: float | None = time.monotonic()
 
-    def now(self, partitions: Collection[int]) -> None:
+    def now(self, partitions: Collection[int], *, awaited: bool = False) -> None:
         with self._lock:
             self._partitions = frozenset(partitions)
+            self._awaited_since = time.monotonic() if awaited else None
+
+    def awaited_s(self) -> float:
+        """For how long the group has owed us an assignment (which may well be one of no partitions)."""
+        with self._lock:
+            return 0.0 if self._awaited_since is None else time.monotonic() - self._awaited_since
 
     def taken(self) -> frozenset[int] | None:
         with self._lock:
@@ -151,7 +167,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # kafka-python
 
     def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
         """Nothing is ours until the next assignment."""
-        self._assignment.now(())
+        self._assignment.now((), awaited=True)
 
     def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
         """Hold the partitions until the projector has said where to read them from."""
