@@ -22,7 +22,7 @@ def stale_pages(folder: Path = FOLDER) -> list[str]:
             faults.append(f"{name} is missing")
         elif page.read_text("utf-8") != make():
             faults.append(f"{name} is stale")
-    faults += [f"{page.name} is made by nothing" for page in sorted(folder.glob("*.md")) if page.name not in PAGES]
+    faults += [f"{page.name} is made by nothing" for page in sorted(folder.glob("*.*")) if page.name not in PAGES]
     return faults
 
 

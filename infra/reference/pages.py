@@ -9,6 +9,7 @@ from infra.reference.commands_page import commands_page
 from infra.reference.events_page import events_page
 from infra.reference.feeds_page import feeds_page
 from infra.reference.programme_page import programme_page
+from infra.reference.programme_schema import programme_schema
 from infra.reference.settings_page import settings_page
 from infra.reference.topics_page import topics_page
 
@@ -18,6 +19,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "feeds.md": feeds_page,
     "programme.md": programme_page,
+    "programme.schema.json": programme_schema,
     "topics.md": topics_page,
 }
 """Every page by its file name, and what makes its text."""

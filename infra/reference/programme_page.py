@@ -32,6 +32,10 @@ Beyond what the tables say: `effective_from` is the first day of a calendar quar
 `"1"`; the lowest tier comes first, requires nothing and is not awarded; no automatic tier requires less than the automatic
 one below it; all versions of a ledger have one base currency; and a version begins after the ledger's date and after the latest
 business date that any partner has.
+
+An editor with a YAML language server completes and checks a file whose first line is
+`# yaml-language-server: $schema=programme.schema.json`, with the path or address of
+[programme.schema.json](programme.schema.json). The checks between the parts of a file are `programme publish`'s alone.
 """
 
 KEYS = Meanings(

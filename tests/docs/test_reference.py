@@ -1,8 +1,10 @@
 """The reference pages are those that the code makes, and leave nothing out."""
 
 import json
+from importlib import resources
 from pathlib import Path
 
+import jsonschema
 import pytest
 import typer
 
@@ -16,6 +18,7 @@ from infra.reference.pages import PAGES
 from infra.reference.topics_page import tier_change_fields
 from infra.settings import PREFIX, Settings
 from producers.feeds import FEED_FILES
+from producers.programme_files import read_programme
 from producers.tier_changes import tier_change
 
 
@@ -104,3 +107,15 @@ def test_the_public_document_has_exactly_the_fields_documented() -> None:
         document = json.loads(made[1])
         data = document.pop("data")
         assert documented == [*document, *(f"data.{name}" for name in data)]
+
+
+def test_the_schema_of_the_programme_file_accepts_the_demos_and_refuses_a_mistyped_key() -> None:
+    """An editor says of a file what the ledger says of its shape."""
+    schema = json.loads(PAGES["programme.schema.json"]())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    for file in resources.files("infra.demo").joinpath("programmes").iterdir():
+        content = read_programme(file.read_text("utf-8"), file.name).content()
+        validator.validate(content)
+        assert list(validator.iter_errors({**content, "titel": "mistyped"}))
+        assert list(validator.iter_errors({**content, "window_months": "12"}))
