@@ -35,6 +35,7 @@ app.add_typer(bonus_commands, name="bonus")
 app.add_typer(programme_commands, name="programme")
 app.add_typer(run_commands, name="run")
 
+WRONG_USAGE = 2
 INTERRUPTED = 130
 
 
@@ -45,6 +46,8 @@ def main() -> None:
     except SystemExit as end:  # Typer ends by itself, with this code where Ctrl-C was pressed
         if end.code == INTERRUPTED:
             _say_error("Stopped. What was recorded is safe; run the same command again to go on.")
+        elif end.code == WRONG_USAGE and "--json" in sys.argv:
+            print_json({"error": "Wrong usage: standard error says what."})
         raise
     except BrokenPipeError:
         _leave(0)  # whoever read our output has read enough

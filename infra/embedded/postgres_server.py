@@ -36,6 +36,7 @@ DATABASE = "ledger"
 OWNER = "ledger_owner"
 LOGINS = ("ledger_app", "ledger_reader", "ledger_projector")
 SETUP_LOCK = 20_111_001
+REAP_S = 10.0
 STOP_TIMEOUT_S = 30.0
 POLL_S = 0.02
 # A socket's path may have 107 bytes; PostgreSQL adds its own name and a lock file's to the folder's.
@@ -162,15 +163,18 @@ class PostgresServer:
         )
 
     def _start_and_wait(self, user: str | None, interrupted: Event) -> None:
-        deadline = time.monotonic() + self._timeout_s
+        began = time.monotonic()
+        deadline = began + self._timeout_s
         argv = [str(_binary("postgres")), "-D", str(self._data)]
         while True:
             processes.start_background(self._home, NAME, argv, _environment(), settle_s=0, user=user, cwd=Path("/"))
             if self._wait(interrupted):
                 return
             log = processes.last_lines(self._log)
-            # After a SIGKILL its children need a moment to notice; until then their memory bars the way.
-            if "still in use" not in log or time.monotonic() > deadline:
+            # After a SIGKILL its children need a moment to notice; until then their memory bars the way. So does the
+            # killed process itself until its parent has reaped it: PostgreSQL takes a zombie for alive.
+            transient = "still in use" in log or ("postmaster.pid" in log and time.monotonic() < began + REAP_S)
+            if not transient or time.monotonic() > deadline:
                 raise ServiceUnreachable(f"PostgreSQL ended while starting; its log is {self._log}:\n{log}")
             time.sleep(0.2)
 
