@@ -11,8 +11,8 @@ from benchmarks.measuring import Bench, Clock, Spent
 from benchmarks.network import deals, programmes
 from domain import decisions
 from domain.facts import EnrolPartner, RecordSale, RecordTraining
-from domain.programme import Programmes
 from domain.standing import Standing
+from domain.terms import Programmes
 
 PARTNERS = 1000
 HISTORY_DAYS = 560

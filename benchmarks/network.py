@@ -10,7 +10,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from random import Random
 
-from domain.programme import Programmes
+from domain.terms import Programmes
 from producers.programme_files import read_programme_file
 
 FAMILIES = ("content-security", "endpoint-security", "virtualisation", "cloud", "saas")

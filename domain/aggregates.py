@@ -13,10 +13,11 @@ from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 
 from domain import events as e
 from domain.errors import IntegrityFault
-from domain.programme import Programme, Programmes, programme_from_content
+from domain.programme import Programme, programme_from_content
 from domain.recording import LedgerStoredEvent
 from domain.standing import Standing, evolve
 from domain.streams import LEDGER, PARTNER_PREFIX, PROGRAMMES, ROSTER_PREFIX
+from domain.terms import Programmes
 
 
 class LedgerEvent:

@@ -28,9 +28,10 @@ from domain.batch import DUPLICATE, Batch, Outcome, Telling, roster_of
 from domain.deal import Deal, deal_from
 from domain.errors import IntegrityFault, LedgerError, Refused, StaleTerms
 from domain.facts import RecordTraining, ReverseSale, RevokeCertificate, content_hash
-from domain.programme import Programme, Programmes
+from domain.programme import Programme
 from domain.recording import Append, Head, Identity, IdentityKey, ImportProgress, LedgerStore, LookUp
 from domain.streams import LEDGER, PROGRAMMES, partner_stream, roster_stream
+from domain.terms import Programmes
 
 MAX_ATTEMPTS = 50
 """How often a batch is decided again because others were faster, before giving up."""

@@ -34,7 +34,7 @@ from domain.streams import partner_id_of, partner_stream, roster_stream
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from domain.programme import Programmes
+    from domain.terms import Programmes
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from domain.decisions.desk import window_after
 from domain.decisions.specialisations import course_evidence
 from domain.decisions.tiers import tier_evidence
 from domain.events import CourseEvidence, TierEvidence
-from domain.programme import Programmes, Terms
 from domain.standing import Standing
+from domain.terms import Programmes, Terms
 
 
 @dataclass(frozen=True, slots=True)

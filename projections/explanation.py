@@ -15,7 +15,7 @@ from domain.calendar import next_quarter, quarter_start
 from domain.errors import IntegrityFault, InvalidInput
 from domain.loyalty import suspended_days
 from domain.money import currency_digits, format_amount
-from domain.programme import Programmes
+from domain.terms import Programmes
 from projections.as_of import standing
 from projections.bonus_journal import line_id
 from projections.recorded import CitedEvent

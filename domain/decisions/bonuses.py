@@ -9,8 +9,8 @@ from domain.deal import Deal
 from domain.decisions.desk import Desk
 from domain.loyalty import loyalty_years
 from domain.money import currency_digits, divide_half_up, to_amount
-from domain.programme import KickbackTerms, Terms
 from domain.standing import Quarter, Standing
+from domain.terms import KickbackTerms, Terms
 
 BASIS_POINTS = 10_000
 

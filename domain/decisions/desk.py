@@ -4,8 +4,8 @@ import datetime as dt
 
 from domain import events as e
 from domain.calendar import add_months
-from domain.programme import Programmes, Terms
 from domain.standing import Standing, evolve
+from domain.terms import Programmes, Terms
 
 
 class Desk:

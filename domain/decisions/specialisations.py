@@ -5,8 +5,8 @@ import datetime as dt
 from domain import events as e
 from domain.calendar import add_months
 from domain.decisions.desk import Desk
-from domain.programme import SpecialisationTerms, Terms
 from domain.standing import Standing
+from domain.terms import SpecialisationTerms, Terms
 
 
 def look_at_specialisations(desk: Desk, terms: Terms, on: dt.date, *, by_fact: bool) -> None:

@@ -8,8 +8,8 @@ from domain.decisions.desk import Desk, window_after
 from domain.decisions.specialisations import look_at_specialisations
 from domain.errors import Refused
 from domain.money import format_amount, to_amount
-from domain.programme import Terms, TierTerms
 from domain.standing import Promotion, Standing
+from domain.terms import Terms, TierTerms
 
 
 def is_met(standing: Standing, terms: Terms, tier: TierTerms, on: dt.date) -> bool:

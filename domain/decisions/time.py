@@ -2,13 +2,14 @@
 
 import datetime as dt
 
+from domain import events as e
 from domain.calendar import ONE_DAY, is_quarter_start, next_quarter, next_yearly, quarter_start
 from domain.decisions.bonuses import settle
 from domain.decisions.desk import Desk
 from domain.decisions.specialisations import look_at_specialisations, next_expiry
 from domain.decisions.tiers import review, transition
-from domain.programme import Programmes
 from domain.standing import Standing
+from domain.terms import Programmes
 
 
 def catch_up(desk: Desk, through: dt.date) -> None:
@@ -69,3 +70,23 @@ def review_fell_due(programmes: Programmes, after: dt.date, through: dt.date) ->
             return True
         on = last
     return False
+
+
+def decide_due(standing: Standing, programmes: Programmes, through: dt.date) -> list[e.Event]:
+    """Decide what time alone does to a partner up to a date; nothing where its clock is there already."""
+    desk = Desk(standing, programmes)
+    catch_up(desk, through)
+    return desk.events
+
+
+def opened(
+    standing: Standing, programmes: Programmes, ledger_date: dt.date | None, on: dt.date
+) -> tuple[Desk, dt.date]:
+    """Decide what is due before a fact of a date is handled; give the desk and the clock the fact is handled at."""
+    desk = Desk(standing, programmes)
+    clock = standing.clock
+    if ledger_date is not None and ledger_date > clock:
+        clock = ledger_date
+    clock = max(clock, on)
+    catch_up(desk, clock)
+    return desk, clock

@@ -4,15 +4,7 @@ from importlib import resources
 
 from pydantic import BaseModel
 
-from domain.programme import (
-    InstantScheme,
-    KickbackScheme,
-    Programme,
-    Requirement,
-    Review,
-    Specialisation,
-    Tier,
-)
+from domain.programme import InstantScheme, KickbackScheme, Programme, Requirement, Review, Specialisation, Tier
 from infra.reference.markdown import Meanings, block, code, page, paragraphs, table
 from infra.reference.words import in_words
 from producers.programme_files import read_programme

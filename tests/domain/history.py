@@ -28,10 +28,11 @@ from domain.facts import (
 from domain.identity import told_content
 from domain.loyalty import loyalty_days
 from domain.money import currency_digits
-from domain.programme import Programme, Programmes
+from domain.programme import Programme
 from domain.recording import Head, Identity, IdentityKey, LookUp
 from domain.standing import Standing
 from domain.streams import LEDGER, PROGRAMMES, partner_id_of, partner_stream
+from domain.terms import Programmes
 
 TODAY = dt.date(2026, 1, 1)
 AnEvent = TypeVar("AnEvent", bound=e.Event)

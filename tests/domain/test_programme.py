@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from domain.errors import LedgerError, Refused
-from domain.programme import Programme, Programmes, programme_from_content
+from domain.programme import Programme, programme_from_content
 from domain.programme_faults import cross_faults
+from domain.terms import Programmes
 from tests.domain import programmes as p
 from tests.domain.history import History, day, enrol, sale
 

@@ -18,9 +18,10 @@ from domain.aggregates import PartnerAggregate, RosterAggregate
 from domain.batch import Batch, Telling, roster_of
 from domain.deal import Deal
 from domain.facts import FACT_TYPES
-from domain.programme import Programmes, programme_from_content
+from domain.programme import programme_from_content
 from domain.recording import Head, Identity, LookUp
 from domain.streams import partner_stream
+from domain.terms import Programmes
 from infra.demo.network import NetworkSummary, write_network
 from producers.feeds import FeedFolder
 
