@@ -58,45 +58,51 @@ class Promotion(NamedTuple):
 class Revenue:
     """Qualifying revenue by day, in minor units of the base currency, with sums over windows of days.
 
-    The last window asked for is kept and moved along, so that a partner's sales in order of date cost no more for a
-    long window than for a short one.
+    The last window asked for is kept, as its dates and as the indexes `_first` to `_end` of the days in it, and moved along:
+    a partner's sales in order of date cost no more for a long window than for a short one.
     """
 
-    __slots__ = ("_after", "_amounts", "_days", "_last", "_sum")
+    __slots__ = ("_after", "_amounts", "_days", "_end", "_first", "_last", "_sum")
 
     def __init__(self) -> None:
         self._days: list[int] = []
         self._amounts: list[int] = []
         self._after = self._last = self._sum = 0
+        self._first = self._end = 0
 
     def add(self, date: dt.date, amount: int) -> None:
         """Add an amount (negative for what a reversal takes) to a day."""
         day = date.toordinal()
         days = self._days
-        if not days or day > days[-1]:
-            days.append(day)
-            self._amounts.append(amount)
-        elif day == days[-1]:
-            self._amounts[-1] += amount
+        index = len(days) if not days or day > days[-1] else bisect_left(days, day)
+        if index < len(days) and days[index] == day:
+            self._amounts[index] += amount
         else:
-            index = bisect_left(days, day)
-            if days[index] == day:
-                self._amounts[index] += amount
-            else:
-                days.insert(index, day)
-                self._amounts.insert(index, amount)
+            days.insert(index, day)
+            self._amounts.insert(index, amount)
+            if day <= self._after:
+                self._first += 1
+            if day <= self._last:
+                self._end += 1
         if self._after < day <= self._last:
             self._sum += amount
 
     def between(self, after: dt.date, last: dt.date) -> int:
         """Give the sum of the days after the first date up to and including the second."""
         lower, upper = after.toordinal(), last.toordinal()
-        if lower != self._after or upper != self._last:
-            if self._after <= lower <= self._last <= upper:
-                self._sum += self._slice(self._last, upper) - self._slice(self._after, lower)
-            else:
-                self._sum = self._slice(lower, upper)
-            self._after, self._last = lower, upper
+        days, amounts = self._days, self._amounts
+        if lower < self._after or upper < self._last:
+            self._first, self._end = bisect_right(days, lower), bisect_right(days, upper)
+            self._sum = sum(amounts[self._first : self._end])
+        else:
+            count = len(days)
+            while self._end < count and days[self._end] <= upper:
+                self._sum += amounts[self._end]
+                self._end += 1
+            while self._first < count and days[self._first] <= lower:
+                self._sum -= amounts[self._first]
+                self._first += 1
+        self._after, self._last = lower, upper
         return self._sum
 
     def first_day_after(self, after: dt.date) -> dt.date | None:
@@ -107,15 +113,12 @@ class Revenue:
             index += 1
         return dt.date.fromordinal(days[index]) if index < len(days) else None
 
-    def _slice(self, after: int, last: int) -> int:
-        days = self._days
-        return sum(self._amounts[bisect_right(days, after) : bisect_right(days, last)])
-
     def copy(self) -> "Revenue":
         """Give an independent copy."""
         other = Revenue()
         other._days, other._amounts = self._days.copy(), self._amounts.copy()
         other._after, other._last, other._sum = self._after, self._last, self._sum
+        other._first, other._end = self._first, self._end
         return other
 
 

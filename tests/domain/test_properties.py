@@ -13,7 +13,7 @@ from domain import events as e
 from domain.calendar import ONE_DAY
 from domain.facts import Fact, RecordSale, ReverseSale
 from domain.money import currency_digits
-from domain.standing import Standing, evolve
+from domain.standing import Revenue, Standing, evolve
 from domain.streams import partner_id_of, partner_stream
 from tests.domain.history import History, Posting, enrol, fact_of, reverse, sale, train
 from tests.domain.networks import AMOUNTS, LAST_DAY, PROGRAMMES, Network, networks
@@ -361,3 +361,18 @@ def test_lines_are_never_zero_and_a_settlement_without_lines_is_no_event(network
             if isinstance(event, Posting):
                 assert event.lines
                 assert all(line.amount for line in event.lines)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(-50, 50), st.integers(0, 60), st.integers(0, 60)), max_size=40)
+)
+def test_a_window_that_is_moved_along_sums_what_it_holds(steps: list[tuple[int, int, int, int]]) -> None:
+    """Amounts added in any order and windows asked for in any order give the sum of the days within."""
+    start = dt.date(2012, 1, 1)
+    revenue, by_day = Revenue(), [0] * 61
+    for day, amount, one, other in steps:
+        revenue.add(start + dt.timedelta(days=day), amount)
+        by_day[day] += amount
+        after, last = sorted((one, other))
+        window = revenue.between(start + dt.timedelta(days=after), start + dt.timedelta(days=last))
+        assert window == sum(by_day[after + 1 : last + 1])
