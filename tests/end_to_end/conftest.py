@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.settings import Settings
 from tests.end_to_end.command_line import CommandLine
 from tests.servers import fresh_ledger
 
@@ -31,6 +32,12 @@ def new_ledger() -> Iterator[Callable[[], CommandLine]]:
 def ledger(new_ledger: Callable[[], CommandLine]) -> CommandLine:
     """A ledger without events."""
     return new_ledger()
+
+
+@pytest.fixture
+def unstarted(tmp_path: Path) -> CommandLine:
+    """A ledger of which nothing is started by what a test does."""
+    return CommandLine(Settings(home=tmp_path))
 
 
 def shared(*parts: str) -> Path:
