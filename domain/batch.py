@@ -330,14 +330,19 @@ _NAMES: Mapping[str, str] = {
     "reversal": "Reversal",
     "training": "Completion",
     "revocation": "The revocation of completion",
-    "membership": "Membership change",
-    "award": "Award",
 }
 
 
+_CHANGES = {"suspend": "suspension", "resume": "resumption", "end": "end"}
+
+
 def _named(fact: Fact) -> str:
+    if isinstance(fact, AwardTier):
+        return f"The award of {fact.tier} to {fact.partner_id} on {fact.awarded_on}"
+    if isinstance(fact, ChangeMembership):
+        return f"The {_CHANGES[fact.change]} of {fact.partner_id} on {fact.on}"
     kind, key = fact.identity_key
-    return f"{_NAMES[kind]} {key!r}" if not key.startswith("[") else f"{_NAMES[kind]} {key}"
+    return f"{_NAMES[kind]} {key!r}"
 
 
 def roster_of(country: str) -> RosterAggregate:

@@ -5,6 +5,7 @@
     │   ├── Conflict               told before with another content; shows both
     │   └── UnknownReference       names a partner, deal, completion or programme that the ledger does not have (yet)
     ├── InvalidInput               a file, row or argument that cannot be read as what it should be
+    │   └── FaultyFile             a programme file, with all its faults by line
     ├── SettingsError              a setting that is wrong or unknown (infra.settings)
     ├── ServiceUnreachable         Kafka or PostgreSQL does not answer; nothing was lost, the same call may go through later
     └── IntegrityFault             store, Kafka or a projection contradict each other; the part concerned stops
@@ -12,6 +13,9 @@
 
 `StaleTerms` and `AppendConflict` are not errors for a person: they tell the application to look again and decide again.
 """
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 
 class LedgerError(Exception):
@@ -32,6 +36,24 @@ class UnknownReference(Refused):
 
 class InvalidInput(LedgerError):
     """A file, a row or an argument that cannot be read as what it should be. Nothing was recorded."""
+
+
+class FileFault(NamedTuple):
+    """One fault of a file: its line (from 1), the key it is about, and what is wrong."""
+
+    line: int
+    key: str
+    what: str
+
+
+class FaultyFile(InvalidInput):
+    """A file with faults that are known by line; the message has one on each line."""
+
+    def __init__(self, name: str, faults: Sequence[FileFault]) -> None:
+        self.faults = tuple(faults)
+        told = "\n".join(f"  line {fault.line}: {fault.key}: {fault.what}" for fault in faults)
+        number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
+        super().__init__(f"{name} has {number}; nothing was published:\n{told}")
 
 
 class ServiceUnreachable(LedgerError):

@@ -295,7 +295,8 @@ class SpecialisationLapsed(Event, frozen=True, kw_only=True, gc=False):
 class TierChanged(Event, frozen=True, kw_only=True, gc=False):
     """The partner's tier changed.
 
-    `evidence` is the tier that decided it. A promotion, and a withdrawal that ends in a tier met now, rest on it
+    `evidence` is the tier that decided it; of a withdrawal, what is left of the revenue that the promotion rested on, or, where
+    it ends in a tier met now, that tier. A promotion, and a withdrawal that ends in a tier met now, rest on it
     (`rests_on_evidence`). `withdrawn` counts the promotions taken back and `counts_from` is the date of the earliest of
     them, from which `to_tier` counts for kickbacks; both only for withdrawals.
     """

@@ -77,7 +77,9 @@ def plain(amount: Decimal) -> str:
 
 def difference(before: dict[str, str | None], told: dict[str, str | None]) -> str:
     """Say in words what two contents of the same thing differ in."""
-    parts = [
-        f"{name} {before.get(name)!r}, now {told.get(name)!r}" for name in told if before.get(name) != told.get(name)
-    ]
-    return "; ".join(parts)
+    differing = [name for name in told if before.get(name) != told.get(name)]
+    return "; ".join(f"{name} {_shown(before.get(name))}, now {_shown(told.get(name))}" for name in differing)
+
+
+def _shown(value: str | None) -> str:
+    return "empty" if value is None else repr(value)

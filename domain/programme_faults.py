@@ -45,6 +45,8 @@ def _strings(content: Mapping[str, Any], key: str) -> Sequence[str]:
 
 
 def _amount(value: Any) -> Decimal | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)  # its quotes are missing, which the model reports; what it means is compared all the same
     return Decimal(value) if isinstance(value, str) and AMOUNT_PATTERN.fullmatch(value) else None
 
 
@@ -88,7 +90,7 @@ def _too_fine(content: Mapping[str, Any], value: Any) -> str | None:
     try:
         to_minor(amount, currency_digits(base))
     except InvalidInput as error:
-        return str(error)
+        return str(error).rstrip(".")
     return None
 
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from domain.errors import InvalidInput
+from domain.errors import FaultyFile, FileFault, InvalidInput
 from domain.programme import Programme
 from domain.programme_faults import Fault, cross_faults
 
@@ -57,8 +57,9 @@ def read_programme(text: str, name: str) -> Programme:
     else:
         if not faults:
             return programme
-    lines = sorted({(_line_of(tree, path), f"{_dotted(tree, path)}: {what}") for path, what in faults})
-    raise InvalidInput("; ".join(f"{name}, line {line}: {what}" for line, what in lines) + ".")
+    raise FaultyFile(
+        name, sorted({FileFault(_line_of(tree, path), _dotted(tree, path), what) for path, what in faults})
+    )
 
 
 def _plain(node: Any) -> Any:
@@ -81,7 +82,9 @@ def _sentence(fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         return "is not a key of a programme file"
     if fault["type"] == "value_error":
-        return str(fault["ctx"]["error"])
+        return str(fault["ctx"]["error"]).rstrip(".")
+    if isinstance(fault["input"], bool) and "string" in fault["type"]:
+        return f'{fault["input"]} is no text: YAML reads it as true or false, so put the word in quotes, such as "NO"'
     return f"{fault['input']!r}: {fault['msg'].lower()}"
 
 

@@ -40,6 +40,7 @@ class CountedDeal:
     currency: str
     qualifying: Decimal
     source_ref: str | None
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,9 @@ def _instant(stream: Sequence[CitedEvent], event: e.BonusAccrued, line: e.Line) 
 
 
 def _tier_source(stream: Sequence[CitedEvent], line: e.Line) -> tuple[Source, ...]:
-    """Cite the event that gave the tier whose rate counts."""
+    """Cite the event that gave the tier whose rate counts; for loyalty, the enrolment."""
+    if line.loyalty_years is not None:
+        return (Source(stream[0].position, f"enrolled on {stream[0].event.business_date}"),)
     for cited in reversed(stream):
         event = cited.event
         if isinstance(event, e.TierChanged) and (event.to_tier, event.effective_on) == (line.tier, line.tier_since):
@@ -158,6 +161,18 @@ def _tier_source(stream: Sequence[CitedEvent], line: e.Line) -> tuple[Source, ..
         if isinstance(event, e.PartnerEnrolled) and (event.tier, event.enrolled_on) == (line.tier, line.tier_since):
             return (Source(cited.position, f"{line.tier} since {line.tier_since}: enrolled"),)
     return ()
+
+
+def _kickback_tier(stream: Sequence[CitedEvent], tier: str, last_day: dt.date) -> tuple[dt.date, Source]:
+    """Cite the event that gave the tier of a quarter's last day; a withdrawal counts from the promotion it took back."""
+    for cited in reversed(stream):
+        event = cited.event
+        if isinstance(event, e.TierChanged) and event.to_tier == tier:
+            since = event.counts_from or event.effective_on
+            if since <= last_day:
+                return since, Source(cited.position, f"{tier} since {since}: {event.reason}")
+    enrolled = stream[0].event.business_date
+    return enrolled, Source(stream[0].position, f"{tier} since {enrolled}: enrolled")
 
 
 def _clawback(stream: Sequence[CitedEvent], event: e.BonusClawedBack, line: e.Line) -> Told:
@@ -191,12 +206,12 @@ def _kickback(stream: Sequence[CitedEvent], event: e.KickbackSettled, line: e.Li
                 sale.source_ref,
             )
         else:
-            deals[sale.deal_id] = replace(deals[sale.deal_id], net=sale.net, qualifying=sale.qualifying)
-    counted = [deal for deal in deals.values() if deal.net]
-    sentences = kickback_sentences(line, event, counted, terms.programme.exchange_rates)
-    return sentences, tuple(
-        Source(d.position, f"deal {d.deal_id}, {format_amount(d.net, d.currency)}") for d in counted
-    )
+            deals[sale.deal_id] = replace(deals[sale.deal_id], net=sale.net, qualifying=sale.qualifying, whole=False)
+    counted = tuple(deal for deal in deals.values() if deal.net)
+    last_day = next_quarter(event.quarter) - dt.timedelta(days=1)
+    since, tier_source = _kickback_tier(stream, line.tier, last_day)
+    sentences = kickback_sentences(line, event, counted, terms.programme.exchange_rates, since)
+    return sentences, (*(Source(d.position, f"deal {d.deal_id}") for d in counted), tier_source)
 
 
 def calculation(line: e.Line) -> str:
@@ -254,29 +269,31 @@ def clawback_sentences(line: e.Line, reversal: e.SaleReversed, sale: e.SaleRecor
         f"Reversal {reversal.reversal_id} of {reversal.reversed_on} takes {format_amount(reversal.amount, reversal.currency)}"
         f" of deal {sale.deal_id} ({_reference(sale.source_ref)}, closed on {sale.closed_on},"
         f" {format_amount(sale.amount, sale.currency)}); {format_amount(reversal.net, reversal.currency)} is left.",
-        f"Scheme {line.scheme}, at its original rate of {rate(line.rate_bp)} ({line.tier}): {format_amount(due, line.currency)}"
+        f"Scheme {line.scheme} of programme {sale.programme}, at its original rate of {rate(line.rate_bp)} ({_earned_by(line)}):"
+        f" {format_amount(due, line.currency)}"
         f" remains due of {format_amount(line.before, line.currency)}, so {format_amount(line.amount, line.currency)} is posted.",
     )
 
 
 def kickback_sentences(
-    line: e.Line, settled: e.KickbackSettled, deals: Sequence[CountedDeal], exchange_rates: Mapping[str, str]
+    line: e.Line,
+    settled: e.KickbackSettled,
+    deals: Sequence[CountedDeal],
+    exchange_rates: Mapping[str, str],
+    tier_since: dt.date,
 ) -> tuple[str, ...]:
-    """Tell a kickback: the quarter's deals, what they qualify as against the minimum, the tier's rate, the amount."""
-    last_day = next_quarter(settled.quarter) - dt.timedelta(days=1)
+    """Tell a kickback: each deal of the quarter, what they qualify as against the minimum, the tier's rate, the amount."""
     base = settled.base_currency
     told = []
-    if len(deals) == 1:
-        (deal,) = deals
+    for deal in deals:
         qualifies = f"{format_amount(deal.qualifying, base)}"
         if deal.currency != base:
             qualifies = f"{format_amount(deal.net, deal.currency)} × {exchange_rates[deal.currency]} = {qualifies}"
         told.append(
             f"Deal {deal.deal_id} ({_reference(deal.source_ref)}), closed on {deal.closed_on}:"
-            f" {format_amount(deal.net, deal.currency)} under programme {settled.programme} qualifies as {qualifies}."
+            f" {format_amount(deal.net, deal.currency)}{'' if deal.whole else ' left of it'}"
+            f" under programme {settled.programme} qualifies as {qualifies}."
         )
-    else:
-        told.append(f"{len(deals):,} deals from {settled.quarter} to {last_day} count, net of reversals.")
     qualifying, minimum = settled.qualifying[line.scheme], settled.minimum[line.scheme]
     reached = "reaches" if qualifying >= minimum else "stays below"
     told.append(
@@ -289,9 +306,16 @@ def kickback_sentences(
         "reversal": f"settled again at once for the reversal {settled.cause_id}",
     }[settled.cause]
     told.append(
-        f"The tier on the quarter's last day is {line.tier}, at {rate(line.rate_bp)}; {cause}: {calculation(line)}."
+        f"The tier on the quarter's last day is {line.tier}, since {tier_since}, at {rate(line.rate_bp)}; {cause}:"
+        f" {calculation(line)}."
     )
     return tuple(told)
+
+
+def _earned_by(line: e.Line) -> str:
+    if line.loyalty_years is None:
+        return f"{line.tier}, held since {line.tier_since}"
+    return f"{line.loyalty_years} full years of loyalty"
 
 
 def _reference(source_ref: str | None) -> str:

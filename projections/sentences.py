@@ -16,7 +16,7 @@ REASONS = {
 
 
 def sentence(event: e.Event) -> str | None:
-    """Tell one event of a partner's stream; None for those that a history leaves to the bonus lines."""
+    """Tell one event of a partner's stream; None for a sale, which its bonuses tell of."""
     match event:
         case e.PartnerEnrolled():
             return f"Enrolled as {event.tier} under {event.programme}."
@@ -53,6 +53,13 @@ def sentence(event: e.Event) -> str | None:
                 f"{format_amount(event.amount, event.currency)} of deal {event.deal_id} taken back"
                 f" (reversal {event.reversal_id}){_why(event.reason)}; {format_amount(event.net, event.currency)} is left of it."
             )
+        case e.BonusAccrued():
+            return f"Deal {event.deal_id} earned {_amounts(event.lines)} as it closed."
+        case e.BonusClawedBack():
+            return f"Reversal {event.reversal_id} took back {_amounts(event.lines)} of deal {event.deal_id}'s bonuses."
+        case e.KickbackSettled():
+            again = "" if event.cause == "time" else f", again for the {event.cause} {event.cause_id}"
+            return f"Kickback of the quarter from {event.quarter} settled{again}: {_amounts(event.lines)}."
         case _:
             return None
 
@@ -115,12 +122,22 @@ def _tier_change(event: e.TierChanged) -> str:
     change = f"from {event.from_tier} to {event.to_tier}"
     if event.reason == "withdrawal":
         promotions = "promotion is" if event.withdrawn == 1 else f"{event.withdrawn} promotions are"
-        sentence = f"The {promotions} withdrawn, {change}: the revenue it rested on was taken back"
-        return f"{sentence} (since {event.counts_from})."
+        told = f"The {promotions} withdrawn, {change}, for kickbacks from {event.counts_from}"
+        if event.evidence is None:
+            return f"{told}."
+        if event.rests_on_evidence:
+            return f"{told}: what is met now is {event.to_tier}, {measured(event.evidence)}."
+        return f"{told}: it rested on revenue that was taken back; left is {measured(event.evidence)}."
     told = f"{REASONS[event.reason]} {change}"
     if event.evidence is None or event.reason == "migration":
         return f"{told}, under {event.programme}."
+    if event.reason == "demotion":
+        return f"{told}, the highest tier that is met: {measured(event.evidence)}."
     return f"{told}: {measured(event.evidence)}."
+
+
+def _amounts(lines: tuple[e.Line, ...]) -> str:
+    return ", ".join(f"{format_amount(line.amount, line.currency)} ({line.scheme})" for line in lines)
 
 
 def _courses(evidence: tuple[e.CourseEvidence, ...]) -> str:

@@ -102,7 +102,7 @@ def withdraw(desk: Desk, terms: Terms, on: dt.date) -> dt.date | None:
     earliest = standing.promotions[-withdrawn]
     rises = met_now.rank > terms.tier_by_code[reached].rank
     final = met_now if rises else terms.tier_by_code[reached]
-    evidence_tier = final if rises else terms.tier_by_code[standing.tier]
+    evidence = tier_evidence(standing, terms, final, on) if rises else _fallen_evidence(standing, terms, first_fallen)
     desk.emit(
         e.TierChanged(
             country=standing.country,
@@ -113,7 +113,7 @@ def withdraw(desk: Desk, terms: Terms, on: dt.date) -> dt.date | None:
             effective_on=on,
             by_fact=True,
             programme=terms.code,
-            evidence=tier_evidence(standing, terms, evidence_tier, on),
+            evidence=evidence,
             rests_on_evidence=rises,
             withdrawn=withdrawn,
             counts_from=earliest.effective_on,
@@ -121,6 +121,22 @@ def withdraw(desk: Desk, terms: Terms, on: dt.date) -> dt.date | None:
         )
     )
     return earliest.effective_on
+
+
+def _fallen_evidence(standing: Standing, terms: Terms, promotion: Promotion) -> e.TierEvidence:
+    """Measure what is left of the revenue that a promotion rested on."""
+    left = standing.revenue.between(promotion.window_after, promotion.window_last)
+    return e.TierEvidence(
+        tier=standing.tier,
+        required_revenue=to_amount(promotion.required, terms.base_digits),
+        required_specialisations=0,
+        revenue=to_amount(left, terms.base_digits),
+        base_currency=terms.base_currency,
+        window_first_day=promotion.window_after + dt.timedelta(days=1),
+        window_last_day=promotion.window_last,
+        specialisations=(),
+        met=False,
+    )
 
 
 def transition(desk: Desk, terms: Terms) -> None:

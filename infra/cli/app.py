@@ -6,10 +6,11 @@ reached. An error is one plain sentence on standard error; with --json also `{"e
 
 import os
 import sys
+from collections.abc import Sequence
 
 import typer
 
-from domain.errors import LedgerError, ServiceUnreachable
+from domain.errors import FaultyFile, FileFault, LedgerError, ServiceUnreachable
 from infra.cli.bonuses import bonus_commands
 from infra.cli.console import err, print_json
 from infra.cli.facts import facts_commands
@@ -51,6 +52,9 @@ def main() -> None:
         raise
     except BrokenPipeError:
         _leave(0)  # whoever read our output has read enough
+    except OSError as error:
+        _say_error(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
+        _leave(1)
     except ServiceUnreachable as error:
         _say_error(str(error))
         _leave(3)
@@ -58,14 +62,15 @@ def main() -> None:
         _say_error(str(error))
         _leave(2)
     except LedgerError as error:
-        _say_error(str(error))
+        _say_error(str(error), error.faults if isinstance(error, FaultyFile) else ())
         _leave(1)
 
 
-def _say_error(sentence: str) -> None:
-    err.print(sentence, style="red", markup=False)
+def _say_error(sentence: str, faults: Sequence[FileFault] = ()) -> None:
+    err.print(sentence, style="red")
     if "--json" in sys.argv:
-        print_json({"error": sentence})
+        listed = [{"line": fault.line, "key": fault.key, "what": fault.what} for fault in faults]
+        print_json({"error": sentence, **({"faults": listed} if listed else {})})
 
 
 def _leave(code: int) -> None:

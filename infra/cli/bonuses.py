@@ -112,6 +112,8 @@ def totals(
 
     Example: partner-ledger bonus totals --from 2012-01-01 --to 2012-12-31 --by quarter
     """
+    if first is not None and last is not None and first > last:
+        raise typer.BadParameter(f"--from {first} is after --to {last}")
     runtime = Runtime(load_settings(), say)
     answer = runtime.read_models.totals(by.value, first, last, up_to_position=known_position(runtime, known_at))
     if json:

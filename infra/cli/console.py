@@ -28,8 +28,8 @@ from rich.text import Text
 WIDTH_OF_A_FILE = 200
 """Columns where the output is no terminal: nothing needs to be folded there."""
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
+err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 def say(line: str) -> None:

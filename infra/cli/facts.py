@@ -31,7 +31,10 @@ PARTNERS_A_PAGE = 500
 @facts_commands.command("import")
 def import_feeds(
     folders: Annotated[
-        list[Path], typer.Argument(help="Feed folders, imported one after the other.", metavar="FOLDER…")
+        list[Path],
+        typer.Argument(
+            help="Feed folders, imported one after the other.", metavar="FOLDER…", exists=True, file_okay=False
+        ),
     ],
     *,
     no_wait: NoWait = False,
@@ -152,6 +155,7 @@ def _print_import(
             "line",
             "reason",
             right=("line",),
+            fold=("reason",),
         )
         for row in refused[:SHOWN_REFUSALS]:
             view.add_row(row.file, f"{row.line:,}", row.reason)

@@ -27,7 +27,11 @@ Which = Annotated[str, typer.Argument(metavar="PROGRAMME", help="A published ver
 
 @programme_commands.command("publish")
 def publish(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The programme file (YAML).")], *, json: Json = False
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The programme file (YAML).", exists=True, dir_okay=False)
+    ],
+    *,
+    json: Json = False,
 ) -> None:
     """Publish a programme version; it is never edited afterwards. The same content told again does nothing.
 
@@ -133,6 +137,7 @@ def _facts(version: Programme) -> dict[str, str]:
     base = version.base_currency
     rates = ", ".join(f"{currency} {rate_}" for currency, rate_ in version.exchange_rates.items())
     facts = {
+        "version": f"{version.title}, in force from {version.effective_from}.",
         "currencies": f"Revenue is counted in {base}; one unit is worth: {rates}.",
         "window": f"Revenue of the last {version.window_months} months counts.",
         "families": f"Families: {', '.join(version.families)}.",

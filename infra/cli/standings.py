@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from domain.errors import Refused
-from domain.events import TrainingCompleted
+from domain.events import BonusAccrued, BonusClawedBack, KickbackSettled, TrainingCompleted
 from domain.money import format_amount
 from domain.outlook import Outlook, next_tier
+from domain.programme import is_country
 from domain.streams import partner_stream
 from infra.bootstrap import Runtime
 from infra.cli.bonuses import line_document, print_lines
@@ -25,6 +26,8 @@ partner_commands = typer.Typer(
 )
 
 SHOWN_LINES = 30
+LEFT_OUT = (TrainingCompleted, BonusAccrued, BonusClawedBack, KickbackSettled)
+"""What a history for a person leaves out: the lines are listed below it, trainings show in the specialisations."""
 
 
 @standings_commands.command("tiers")
@@ -51,8 +54,8 @@ def tiers(
 
 
 def _country(code: str | None) -> str | None:
-    if code is not None and (len(code) != 2 or not code.isalpha()):
-        raise typer.BadParameter(f"{code!r} is not a country code of two letters")
+    if code is not None and not is_country(code.upper()):
+        raise typer.BadParameter(f"{code!r} is not an ISO 3166-1 country code of two letters")
     return None if code is None else code.upper()
 
 
@@ -103,7 +106,7 @@ def partners(*, as_of: AsOf = None, known_at: KnownAt = None, json: Json = False
         print_json(partners_document(answer))
         return
     if answer.as_of is None:
-        out.print("The ledger is empty: import a feed first.")
+        out.print("Nothing was recorded by then." if known_at else "The ledger is empty: import a feed first.")
         return
     view = table(
         f"Partners as of {answer.as_of} (position {answer.position:,})",
@@ -204,10 +207,11 @@ def show_partner(
         "History", "date", "what happened, and why", "position", right=("position",), fold=("what happened, and why",)
     )
     for cited, text in told:
-        if text and not isinstance(cited.event, TrainingCompleted):
+        if text and not isinstance(cited.event, LEFT_OUT):
             view.add_row(f"{counts_from(cited.event)}", text, f"{cited.position:,}")
     out.print(view)
     _print_outlook(outlook)
+    _print_seats(runtime, outlook, shown.partner.country, answer)
     shown_lines = lines[-SHOWN_LINES:]
     title = (
         f"Bonus lines (the last {len(shown_lines):,} of {len(lines):,})"
@@ -262,6 +266,18 @@ def _print_standing(standing: PartnerStanding, answer: PartnersAnswer) -> None:
         for b in standing.balances:
             view.add_row(b.currency, amount(b.accrued), amount(b.clawed_back), amount(b.paid), amount(b.payable))
         out.print(view)
+
+
+def _print_seats(runtime: Runtime, outlook: Outlook | None, country: str, answer: PartnersAnswer) -> None:
+    """Say how many seats of an awarded tier are taken in the partner's country."""
+    terms = None if answer.as_of is None else runtime.ledger.programmes().in_force(answer.as_of)
+    if outlook is None or terms is None or not outlook.awarded:
+        return
+    tier = outlook.evidence.tier
+    seats = terms.tier_by_code[tier].seats.get(country)
+    holders = runtime.read_models.tiers(answer.as_of, up_to_position=answer.position, country=country).holders
+    taken = sum(row.holders for row in holders if row.tier == tier)
+    out.print(f"  Seats in {country}: {'unlimited' if seats is None else f'{taken} of {seats} taken'}.")
 
 
 def _print_outlook(outlook: Outlook | None) -> None:

@@ -10,7 +10,15 @@ import typer
 from rich.text import Text
 
 from domain.errors import InvalidInput
-from domain.events import Event, ReviewMissed, SaleReversed, SpecialisationLapsed, TierChanged
+from domain.events import (
+    BonusAccrued,
+    Event,
+    KickbackSettled,
+    ReviewMissed,
+    SaleReversed,
+    SpecialisationLapsed,
+    TierChanged,
+)
 from domain.streams import partner_stream
 from infra.bootstrap import Runtime
 from infra.cli.console import amount, out, progress, say, table
@@ -66,7 +74,7 @@ def demo(
         runtime.close()
         runtime.down()
     out.print(
-        f"Nothing is left running. Look on with: PARTNER_LEDGER_HOME={settings.home} partner-ledger partners",
+        f"Nothing is left running. Look on with: PARTNER_LEDGER_HOME={settings.home} uv run partner-ledger partners",
         markup=False,
     )
 
@@ -149,14 +157,21 @@ def _print_turns(runtime: Runtime, network: NetworkSummary) -> None:
         (network.lapsed_specialisation, SpecialisationLapsed, None),
         (network.demoted, ReviewMissed, None),
         (network.demoted, TierChanged, "demotion"),
+        (network.protagonist, KickbackSettled, None),
+        (network.protagonist, BonusAccrued, None),
     ]
-    view = table("Turns of the story", "date", "partner", "what happened, and why", fold=("what happened, and why",))
+    told: list[tuple[dt.date, int, str, str]] = []
     for partner_id, event_type, reason in turns:
-        for cited in runtime.events.of_stream(partner_stream(partner_id)):
-            event = cited.event
-            if isinstance(event, event_type) and reason in (None, getattr(event, "reason", None)):
-                view.add_row(f"{event.business_date}", partner_id, sentence(event) or "")
-                break
+        found = [
+            cited
+            for cited in runtime.events.of_stream(partner_stream(partner_id))
+            if isinstance(cited.event, event_type) and reason in (None, getattr(cited.event, "reason", None))
+        ]
+        shown = found if event_type is ReviewMissed else found[:1]  # what was forgiven, and what was not
+        told += [(c.event.business_date, c.position, partner_id, sentence(c.event) or "") for c in shown]
+    view = table("Turns of the story", "date", "partner", "what happened, and why", fold=("what happened, and why",))
+    for date, _, partner_id, text in sorted(told):
+        view.add_row(f"{date}", partner_id, text)
     out.print(view)
 
 
@@ -166,7 +181,7 @@ def _print_balances(answer: PartnersAnswer) -> None:
     largest = sorted(balances, key=lambda pair: pair[1].payable, reverse=True)[:SHOWN_BALANCES]
     figures = ("accrued", "clawed back", "payable")
     view = table(
-        f"Bonus balances as of {answer.as_of}: the largest {len(largest)} of {len(balances):,}",
+        f"Bonus balances as of {answer.as_of}: the largest {len(largest)} of {len(balances):,} (by partner and currency)",
         *("partner", "name", "tier", "currency", *figures),
         right=figures,
         fold=("name",),

@@ -73,15 +73,18 @@ def test_values_are_compared_normalised(fact: Fact) -> None:
         (enrol("P", "2012-01-06", name="Alpha AG"), ["2012-01-05", "2012-01-06"]),
         (sale("D1", "P", "2012-02-01", "100.01", ref="crm:1"), ["Deal 'D1'", "'100'", "'100.01'"]),
         (sale("D1", "Q", "2012-02-01", "100.00", ref="crm:1"), ["'P'", "'Q'"]),
-        (sale("D1", "P", "2012-02-01", "100.00"), ["'crm:1'", "None"]),
-        (reverse("R1", "D1", "2012-02-02", "", "part"), ["Reversal 'R1'", "'40'", "None"]),
-        (reverse("R2", "D1", "2012-02-03", "60.00"), ["Reversal 'R2'", "None", "'60'"]),
+        (sale("D1", "P", "2012-02-01", "100.00"), ["'crm:1'", "empty"]),
+        (reverse("R1", "D1", "2012-02-02", "", "part"), ["Reversal 'R1'", "'40'", "empty"]),
+        (reverse("R2", "D1", "2012-02-03", "60.00"), ["Reversal 'R2'", "empty", "'60'"]),
         (reverse("R1", "D2", "2012-02-02", "40.00", "part"), ["'D1'", "'D2'"]),
         (train("C1", "P", "anna", "CL-102", "2012-01-10"), ["Completion 'C1'", "'CL-101'", "'CL-102'"]),
         (train("C1", "Q", "anna", "CL-101", "2012-01-10"), ["'P'", "'Q'"]),
         (revoke("C1", "2012-02-05", "withdrawn"), ["The revocation of completion 'C1'", "2012-02-04", "2012-02-05"]),
-        (suspend("P", "2012-02-05", "other"), ['["P","suspend","2012-02-05"]', "'unpaid'", "'other'"]),
-        (award("P", "platinum", "2012-02-07", "nobody", "well done"), ["Award", "'board'", "'nobody'"]),
+        (suspend("P", "2012-02-05", "other"), ["suspension of P on 2012-02-05", "'unpaid'", "'other'"]),
+        (
+            award("P", "platinum", "2012-02-07", "nobody", "well done"),
+            ["award of platinum to P", "'board'", "'nobody'"],
+        ),
     ],
     ids=str,
 )
@@ -104,7 +107,7 @@ def test_a_conflict_within_one_batch_shows_both() -> None:
 
 def test_what_a_reversal_takes_whole_is_not_the_same_as_its_amount() -> None:
     """An empty amount stays empty: telling the rest by its amount is another content."""
-    assert "amount None, now '60'" in history().refusal(reverse("R2", "D1", "2012-02-03", "60.00"))
+    assert "amount empty, now '60'" in history().refusal(reverse("R2", "D1", "2012-02-03", "60.00"))
 
 
 def test_the_same_change_on_another_date_is_another_thing() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.errors import InvalidInput
+from domain.errors import FaultyFile, InvalidInput
 from producers.programme_files import read_programme, read_programme_file
 
 RIGHT = """\
@@ -35,7 +35,10 @@ def faults(text: str) -> list[str]:
     """The faults of a file: each `line N: …`."""
     with pytest.raises(InvalidInput) as error:
         read_programme(text, "small.yaml")
-    return [part.removeprefix("small.yaml, ") for part in str(error.value).removesuffix(".").split("; small.yaml, ")]
+    assert isinstance(error.value, FaultyFile)
+    told = [f"line {fault.line}: {fault.key}: {fault.what}" for fault in error.value.faults]
+    assert all(f"  {each}" in str(error.value).splitlines() for each in told)
+    return told
 
 
 def changed(before: str, after: str) -> str:
