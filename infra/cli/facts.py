@@ -32,9 +32,7 @@ PARTNERS_A_PAGE = 500
 def import_feeds(
     folders: Annotated[
         list[Path],
-        typer.Argument(
-            help="Feed folders, imported one after the other.", metavar="FOLDER…", exists=True, file_okay=False
-        ),
+        typer.Argument(help="Feed folders, imported one after the other.", metavar="FOLDER…"),
     ],
     *,
     no_wait: NoWait = False,

@@ -27,9 +27,7 @@ Which = Annotated[str, typer.Argument(metavar="PROGRAMME", help="A published ver
 
 @programme_commands.command("publish")
 def publish(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The programme file (YAML).", exists=True, dir_okay=False)
-    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The programme file (YAML).")],
     *,
     json: Json = False,
 ) -> None:
