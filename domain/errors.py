@@ -51,7 +51,7 @@ class FaultyFile(InvalidInput):
 
     def __init__(self, name: str, faults: Sequence[FileFault]) -> None:
         self.faults = tuple(faults)
-        told = "\n".join(f"  line {fault.line}: {fault.key}: {fault.what}" for fault in faults)
+        told = "\n".join(f"  line {fault.line}: {fault.key}: {fault.what}." for fault in faults)
         number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
         super().__init__(f"{name} has {number}; nothing was published:\n{told}")
 

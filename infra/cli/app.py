@@ -7,6 +7,7 @@ reached. An error is one plain sentence on standard error; with --json also `{"e
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -36,20 +37,24 @@ app.add_typer(bonus_commands, name="bonus")
 app.add_typer(programme_commands, name="programme")
 app.add_typer(run_commands, name="run")
 
-WRONG_USAGE = 2
+UsageError: Any = typer.BadParameter.__base__
+"""What Typer raises for any wrong usage; it gives the class no public name of its own."""
 INTERRUPTED = 130
 
 
 def main() -> None:
     """Run a command; end the process with its exit code."""
     try:
-        app()
-    except SystemExit as end:  # Typer ends by itself, with this code where Ctrl-C was pressed
-        if end.code == INTERRUPTED:
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # Typer's own answer to Ctrl-C
             _say_error("Stopped. What was recorded is safe; run the same command again to go on.")
-        elif end.code == WRONG_USAGE and "--json" in sys.argv:
-            print_json({"error": "Wrong usage: standard error says what."})
-        raise
+        if code:
+            _leave(code)
+    except UsageError as error:
+        error.show()
+        if "--json" in sys.argv:
+            print_json({"error": error.format_message()})
+        _leave(error.exit_code)
     except BrokenPipeError:
         _leave(0)  # whoever read our output has read enough
     except OSError as error:

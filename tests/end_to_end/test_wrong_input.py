@@ -59,7 +59,7 @@ def one_error(said: Said, code: int) -> str:
     """Check that a command with --json said no in one sentence, in both places; give the sentence."""
     assert said.code == code, f"{said.code}: {said.err}{said.out}"
     assert "Traceback" not in said.err
-    assert said.json.keys() == {"error"}
+    assert said.json.keys() in ({"error"}, {"error", "faults"})
     sentence = str(said.json["error"])
     assert sentence.endswith(".")
     assert sentence.replace("\n", " ") in said.err.replace("\n", " ")

@@ -37,7 +37,7 @@ def faults(text: str) -> list[str]:
         read_programme(text, "small.yaml")
     assert isinstance(error.value, FaultyFile)
     told = [f"line {fault.line}: {fault.key}: {fault.what}" for fault in error.value.faults]
-    assert all(f"  {each}" in str(error.value).splitlines() for each in told)
+    assert all(f"  {each}." in str(error.value).splitlines() for each in told)
     return told
 
 
