@@ -115,7 +115,15 @@ class FeedFolder:
     def _refuse_strangers(self) -> None:
         """Refuse files with a feed's suffix and another name: a mistyped one would be money left out quietly."""
         known = {path.name for _, path in self._files}
-        for path in sorted((self.folder / "programmes").glob("*")):
+        programmes = self.folder / "programmes"
+        if programmes.is_symlink() and not programmes.exists():
+            raise InvalidInput(f"{programmes} is a link to nothing.")
+        for path in [*self._programmes, *sorted(self.folder.iterdir())]:
+            if path.suffix.lower() in (*SUFFIXES, ".yaml", ".yml") and not path.is_file():
+                raise InvalidInput(
+                    f"{path.name} is not a file that can be read (a folder, a device, a link to nothing?)."
+                )
+        for path in sorted(programmes.glob("*")):
             if path.suffix.lower() in (".yaml", ".yml") and path not in self._programmes:
                 raise InvalidInput(f"programmes/{path.name} is not a programme file: name it *.yaml.")
         for path in sorted(self.folder.iterdir()):
@@ -202,6 +210,15 @@ def _check_columns(columns: list[str], fact_type: type[Fact], name: str) -> None
         raise InvalidInput(f"{name}, line 1: {'; '.join(faults)}. The columns are {', '.join(fields)}.")
 
 
+def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a row of a JSON object; of a key that is there twice, neither value is to be taken quietly."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        twice = next(key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1)
+        raise ValueError(f"the key {twice!r} is there twice")
+    return row
+
+
 def _json_rows(
     text: TextIOWrapper, fact_type: type[Fact], name: str
 ) -> Iterator[tuple[int, dict[str, Any], str | None]]:
@@ -209,7 +226,9 @@ def _json_rows(
         if not document.strip():
             continue
         try:
-            row = json.loads(document, parse_float=str, parse_int=str)  # an amount stays what was written
+            row = json.loads(
+                document, parse_float=str, parse_int=str, object_pairs_hook=_keys_once
+            )  # an amount stays what was written
         except (ValueError, RecursionError) as error:
             yield line, {}, f"The line is not JSON: {error}."
             continue

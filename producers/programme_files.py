@@ -6,10 +6,14 @@ from typing import Any, cast
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
 from domain.errors import FaultyFile, FileFault, InvalidInput
 from domain.programme import Programme
 from domain.programme_faults import Fault, cross_faults
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 20
 
 
 def read_programme_file(path: Path) -> Programme:
@@ -20,6 +24,10 @@ def read_programme_file(path: Path) -> Programme:
 
     """
     try:
+        if not path.is_file():
+            raise InvalidInput(f"{path} is not a file that can be read.")
+        if path.stat().st_size > MAX_BYTES:
+            raise InvalidInput(f"{path.name} has more than {MAX_BYTES:,} bytes, which no programme needs.")
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{path.name} is not UTF-8 (byte {error.start}).") from None
@@ -38,6 +46,7 @@ def read_programme(text: str, name: str) -> Programme:
     yaml = YAML(typ="rt", pure=True)
     yaml.version = (1, 2)
     try:
+        _refuse_excess(text, name)
         tree = yaml.load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -60,6 +69,20 @@ def read_programme(text: str, name: str) -> Programme:
     raise FaultyFile(
         name, sorted({FileFault(_line_of(tree, path), _dotted(tree, path), what) for path, what in faults})
     )
+
+
+def _refuse_excess(text: str, name: str) -> None:
+    """Refuse aliases, of which a few lines can stand for more than a memory holds, and nesting that no programme needs."""
+    yaml = YAML(typ="rt", pure=True)
+    yaml.version = (1, 2)
+    depth = 0
+    for event in yaml.parse(text):
+        line = event.start_mark.line + 1
+        if isinstance(event, AliasEvent):
+            raise InvalidInput(f"{name}, line {line}: write it out, an alias (*) is not taken.")
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise InvalidInput(f"{name}, line {line}: nested more than {MAX_DEPTH} deep, which no programme needs.")
 
 
 def _plain(node: Any) -> Any:

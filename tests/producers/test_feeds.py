@@ -376,3 +376,21 @@ def test_a_suffix_in_capitals_is_not_left_out_quietly(tmp_path: Path) -> None:
     (tmp_path / "sales.CSV").write_text("x")
     with pytest.raises(InvalidInput, match=r"sales\.csv"):
         FeedFolder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["sales.csv", "programmes/p.yaml"])
+def test_a_file_behind_a_broken_link_is_not_left_out_quietly(tmp_path: Path, name: str) -> None:
+    """A mount that is away is noticed, whatever else is in the folder."""
+    (tmp_path / "partners.csv").write_text("partner_id,name,country,currency,enrolled_on,tier\n")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InvalidInput, match="not a file"):
+        FeedFolder(tmp_path)
+
+
+def test_a_key_twice_in_a_json_row_is_refused(tmp_path: Path) -> None:
+    """Neither of two amounts is taken."""
+    row = '{"deal_id":"D1","partner_id":"P","closed_on":"2012-02-01","family":"saas","amount":"1","amount":"9","currency":"EUR"}'
+    (tmp_path / "sales.jsonl").write_text(row + "\n")
+    (told,) = FeedFolder(tmp_path).rows()
+    assert "'amount' is there twice" in (told.reason or "")

@@ -200,3 +200,16 @@ def test_a_tier_of_the_same_code_and_an_explicit_successor_are_two_successors() 
         "both succeed 'silver'" in f
         for f in faults(changed("name: Gold, requires", "name: Gold, succeeds: silver, requires"))
     )
+
+
+def test_an_alias_is_not_taken() -> None:
+    """A few lines of aliases can stand for more than a memory holds."""
+    bomb = "a: &a [x, x]\n" + "".join(f"b{n}: &b{n} [*{'a' if n == 0 else f'b{n - 1}'}]\n" for n in range(3))
+    with pytest.raises(InvalidInput, match=r"line 2: .*alias"):
+        read_programme(bomb, "bomb.yaml")
+
+
+def test_deep_nesting_is_one_sentence() -> None:
+    """Twenty thousand brackets are refused, not followed."""
+    with pytest.raises(InvalidInput):
+        read_programme("[" * 20_000, "deep.yaml")
