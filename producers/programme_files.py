@@ -25,7 +25,7 @@ def read_programme_file(path: Path) -> Programme:
     """
     try:
         if not path.is_file():
-            raise InvalidInput(f"{path} is not a file that can be read.")
+            raise InvalidInput(f"{path.name} cannot be read: it is not there, or no file.")
         if path.stat().st_size > MAX_BYTES:
             raise InvalidInput(f"{path.name} has more than {MAX_BYTES:,} bytes, which no programme needs.")
         text = path.read_text(encoding="utf-8-sig")
