@@ -11,16 +11,17 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
+from unicodedata import is_normalized
 
 import msgspec
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from domain.errors import InvalidInput
 from domain.identity import plain
 from domain.recording import IdentityKey
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_AMOUNT = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,10})?")
+_AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,10})?")
 
 
 def _date(value: Any) -> dt.date:
@@ -42,13 +43,24 @@ def _amount(value: Any) -> Decimal:
     raise ValueError("is not a plain decimal with a point, such as 1250.00")
 
 
+def _identifier(value: str) -> str:
+    """Refuse what a person cannot tell from another identifier: one thing would be recorded, and rewarded, twice."""
+    if not value.isprintable():
+        raise ValueError("has a character that does not print")
+    if value != value.strip():
+        raise ValueError("begins or ends with a space")
+    if not is_normalized("NFC", value):
+        raise ValueError("is not in Unicode's composed form (NFC)")
+    return value
+
+
 def _empty_is_none(value: Any) -> Any:
     return None if value == "" else value
 
 
 Date = Annotated[dt.date, BeforeValidator(_date)]
 Amount = Annotated[Decimal, BeforeValidator(_amount)]
-Id = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Id = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_identifier)]
 Text = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00]+$")]
 OptionalText = Annotated[Text | None, BeforeValidator(_empty_is_none)]
 
@@ -240,19 +252,32 @@ def read_fact(cls: type[Fact], row: dict[str, Any]) -> Fact:
         raise InvalidInput("; ".join(_sentence(fault) for fault in error.errors()) + ".") from None
 
 
+SHOWN_CHARACTERS = 80
+"""So much of a wrong value is told again."""
+
+
 def _sentence(fault: Any) -> str:
-    column = ".".join(str(part) for part in fault["loc"] if part != "constrained-str") or "the row"
+    column = fault["loc"][0] if fault["loc"] else "the row"
+    told = fault["input"]
     if fault["type"] == "missing":
         return f"{column} is missing"
     if fault["type"] == "extra_forbidden":
         return f"{column} is not a column of this file"
-    if fault["type"] == "literal_error":
-        return f"{column} {fault['input']!r} is none of {fault['ctx']['expected']}"
-    if fault["type"] == "string_too_short" or fault["input"] in ("", None):
+    if fault["type"] == "string_too_short" or told in ("", None):
         return f"{column} is empty"
+    if fault["type"] == "literal_error":
+        return f"{column} {_shown(told)} is none of {fault['ctx']['expected']}"
+    if fault["type"] == "string_too_long":
+        return f"{column} {_shown(told)} is longer than {fault['ctx']['max_length']} characters"
     if fault["type"] == "value_error":
-        return f"{column} {fault['input']!r} {fault['ctx']['error']}"
-    return f"{column} {fault['input']!r}: {fault['msg'].lower()}"
+        return f"{column} {_shown(told)} {fault['ctx']['error']}"
+    return f"{column} {_shown(told)}: {fault['msg'].lower()}"
+
+
+def _shown(value: Any) -> str:
+    """Give a value for a person; of a long one its beginning."""
+    told = repr(value)
+    return told if len(told) <= SHOWN_CHARACTERS else f"{told[:SHOWN_CHARACTERS]}…"
 
 
 def content_of(fact: Fact, lowest_tier: str | None) -> dict[str, str | None]:

@@ -141,7 +141,7 @@ def test_what_cannot_be_read_or_applied_parks_its_stream_and_is_kept_whole(
     streams = [stream for stream, _ in parked(bench)]
     assert streams == [A, A]
     kept = bench.rows("SELECT value FROM parked ORDER BY record_offset LIMIT 1")[0][0]
-    assert (None if kept is None else bytes(kept)) == value  # type: ignore[call-overload]
+    assert (None if kept is None else bytes(kept)) == value  # type: ignore[call-overload]  # a bytea
     assert retry_parked(store, A) == RetryOutcome(0, 2)
     assert [stream for stream, _ in parked(bench)] == [A, A]
 

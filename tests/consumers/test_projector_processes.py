@@ -78,7 +78,7 @@ def test_killed_five_times_while_events_flow_it_ends_as_if_undisturbed(bench: Be
         for _ in range(5):
             with process(bench) as child:
                 before = applied(bench)
-                wait_until(lambda before=before: child.poll() is not None or applied(bench) > before)  # type: ignore[misc]
+                wait_until(lambda before=before: child.poll() is not None or applied(bench) > before)  # type: ignore[misc]  # the default binds
                 assert child.poll() is None
                 child.send_signal(signal.SIGKILL)
     with process(bench):

@@ -205,9 +205,9 @@ def test_lines_sum_to_balances(network: Network, days: list[dt.date]) -> None:
         due: Counter[str] = Counter()
         for (deal_id, _), rate_bp in rates.items():
             recorded, left = net[deal_id]
-            due[recorded.currency] += times(left, rate_bp, recorded.currency)  # type: ignore[assignment]
+            due[recorded.currency] += times(left, rate_bp, recorded.currency)  # type: ignore[assignment]  # a Decimal counts as well
         for line in settled.values():
-            due[line.currency] += times(line.basis, line.rate_bp, line.currency)  # type: ignore[assignment]
+            due[line.currency] += times(line.basis, line.rate_bp, line.currency)  # type: ignore[assignment]  # a Decimal counts as well
         balances = history.balances(partner)
         assert {c: sums["accrued"] + sums["clawed_back"] for c, sums in balances.items()} == {
             currency: due[currency] for currency in balances
