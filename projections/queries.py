@@ -118,6 +118,11 @@ class Total:
     clawed_back: Decimal
     lines: int
 
+    @property
+    def total(self) -> Decimal:
+        """What the lines sum to."""
+        return self.accrued + self.clawed_back
+
 
 @dataclass(frozen=True, slots=True)
 class TotalsAnswer:
@@ -125,6 +130,21 @@ class TotalsAnswer:
 
     position: int
     totals: tuple[Total, ...]
+
+    @property
+    def sums(self) -> tuple[Total, ...]:
+        """All groups together, one for each currency; the group is named `all`."""
+        sums: dict[str, Total] = {}
+        for each in self.totals:
+            before = sums.get(each.currency, Total("all", each.currency, Decimal(0), Decimal(0), 0))
+            sums[each.currency] = Total(
+                "all",
+                each.currency,
+                before.accrued + each.accrued,
+                before.clawed_back + each.clawed_back,
+                before.lines + each.lines,
+            )
+        return tuple(sums[currency] for currency in sorted(sums))
 
 
 class ReadModels(Protocol):

@@ -98,22 +98,23 @@ def outlook_sentences(outlook: Outlook) -> list[str]:
         held = ", ".join(evidence.specialisations) or "none"
         lacking = required - len(evidence.specialisations)
         if lacking <= 0:
-            told.append(f"Met: {required} specialisation(s) required, it holds {held}.")
+            told.append(f"Met: {counted(required, 'specialisation')} required, it holds {held}.")
         else:
             ways = "; or ".join(_way_to(s) for s in outlook.specialisations)
-            told.append(f"Missing: {_counted(lacking, 'specialisation')} short (it holds {held}): {ways}.")
+            told.append(f"Missing: {counted(lacking, 'specialisation')} short (it holds {held}): {ways}.")
     return told or ["Nothing is required."]
 
 
 def _way_to(specialisation: SpecialisationOutlook) -> str:
     courses = " and ".join(
-        f"{course} by {_counted(people, 'more person', 'more people')}"
+        f"{course} by {counted(people, 'more person', 'more people')}"
         for course, people in specialisation.missing_people.items()
     )
     return f"{specialisation.code} needs {courses}"
 
 
-def _counted(number: int, one: str, many: str = "") -> str:
+def counted(number: int, one: str, many: str = "") -> str:
+    """Give a number of things in words: one specialisation, 12 people."""
     words = {1: "one", 2: "two", 3: "three"}
     return f"{words.get(number, number)} {one if number == 1 else many or one + 's'}"
 

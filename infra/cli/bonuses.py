@@ -16,6 +16,7 @@ from infra.cli.options import AsOf, Json, KnownAt, known_position, parse_date
 from infra.settings import load_settings
 from projections.bonus_journal import BonusLine
 from projections.explanation import Explanation, explain, parse_line_id, rate
+from projections.queries import Total
 
 bonus_commands = typer.Typer(
     help="Bonus lines, their totals, and how each came about.", no_args_is_help=True, rich_markup_mode=None
@@ -80,6 +81,8 @@ def print_lines(title: str, bonus_lines: tuple[BonusLine, ...]) -> None:
         return
     columns = ("line", "posted", "cause", "scheme", "tier", "", "basis", "rate", "amount")
     view = table(title, *columns, right=("basis", "rate", "amount"), fold=("cause", "scheme", "tier"))
+    if any(line.kind != "BonusAccrued" for line in bonus_lines):
+        view.caption = "Reversals and settled quarters post a difference: `bonus explain LINE` shows the calculation."
     for line in bonus_lines:
         view.add_row(
             line.line_id,
@@ -118,16 +121,25 @@ def totals(
     answer = runtime.read_models.totals(by.value, first, last, up_to_position=known_position(runtime, known_at))
     if json:
         document = {"from": first, "to": last, "by": by.value, "position": answer.position}
-        rows = [{**asdict(total), "total": total.accrued + total.clawed_back} for total in answer.totals]
-        print_json(document | {"totals": rows})
+        rows, sums = (
+            [asdict(total) | {"total": total.total} for total in each] for each in (answer.totals, answer.sums)
+        )
+        print_json(document | {"totals": rows, "sums": sums})
         return
     span = f"posted from {first or 'the beginning'} to {last or 'now'}"
     figures = ("lines", "accrued", "clawed back", "total")
     view = table(f"Bonuses {span} (position {answer.position:,})", by.value, "currency", *figures, right=figures)
     for total in answer.totals:
-        sums = (total.accrued, total.clawed_back, total.accrued + total.clawed_back)
-        view.add_row(total.group, total.currency, f"{total.lines:,}", *(amount(value) for value in sums))
+        view.add_row(*_total_cells(total))
+    view.add_section()
+    for total in answer.sums:
+        view.add_row(*_total_cells(total), style="bold")
     out.print(view)
+
+
+def _total_cells(total: Total) -> tuple[str, ...]:
+    sums = (total.accrued, total.clawed_back, total.total)
+    return total.group, total.currency, f"{total.lines:,}", *(amount(value) for value in sums)
 
 
 @bonus_commands.command("explain")

@@ -17,6 +17,7 @@ from infra.cli.options import Json
 from infra.settings import load_settings
 from producers.programme_files import read_programme_file
 from projections.explanation import rate
+from projections.sentences import counted
 
 programme_commands = typer.Typer(
     help="Programme versions: publish, list, show, compare.", no_args_is_help=True, rich_markup_mode=None
@@ -58,18 +59,18 @@ def list_programmes(*, json: Json = False) -> None:
     runtime = Runtime(load_settings(), say)
     versions = runtime.ledger.programmes().versions
     runtime.close()
+    spans = [(v, None if v.until is None else v.until - dt.timedelta(days=1)) for v in versions]
     if json:
         print_json(
             [
-                {"programme": v.code, "title": v.programme.title, "effective_from": v.effective_from, "until": v.until}
-                for v in versions
+                {"programme": v.code, "title": v.programme.title, "effective_from": v.effective_from, "until": last}
+                for v, last in spans
             ]
         )
         return
     view = table("Programmes", "programme", "title", "in force from", "to", fold=("title",))
-    for version in versions:
-        last = "" if version.until is None else f"{version.until - dt.timedelta(days=1)}"
-        view.add_row(version.code, version.programme.title, f"{version.effective_from}", last)
+    for version, last in spans:
+        view.add_row(version.code, version.programme.title, f"{version.effective_from}", f"{last or ''}")
     out.print(view)
 
 
@@ -103,6 +104,7 @@ def diff(
     """
     first, second = _programme(before), _programme(after)
     old, new = _facts(first), _facts(second)
+    old.pop(SUCCESSION, None)  # it tells of a version before both
     changes = [(old.get(key), new.get(key)) for key in [*old, *(k for k in new if k not in old)]]
     differing = [(was, now) for was, now in changes if was != now]
     if json:
@@ -130,6 +132,9 @@ def _programme(name: str) -> Programme:
     return published[name].programme
 
 
+SUCCESSION = "succession"
+
+
 def _facts(version: Programme) -> dict[str, str]:
     """Give a programme as sentences, by what each is about, so that two programmes can be set side by side."""
     base = version.base_currency
@@ -142,6 +147,10 @@ def _facts(version: Programme) -> dict[str, str]:
     }
     for tier in version.tiers:
         facts[f"tier {tier.code}"] = _tier(tier, base)
+    renamed = [tier for tier in version.tiers if tier.succeeds not in (None, tier.code)]
+    continued = [f"{tier.code} continues {tier.succeeds}" for tier in renamed]
+    if continued:
+        facts[SUCCESSION] = f"Of the version before: {', '.join(continued)}."
     review = version.review
     facts["review"] = (
         f"Review each {review.date} (month-day): {review.grace} missed in a row forgiven,"
@@ -162,13 +171,13 @@ def _tier(tier: Tier, base: str) -> str:
     if Decimal(tier.requires.revenue):
         needs.append(f"{format_amount(Decimal(tier.requires.revenue), base)} revenue")
     if tier.requires.specialisations:
-        needs.append(f"{tier.requires.specialisations} specialisation(s)")
+        needs.append(counted(tier.requires.specialisations, "specialisation"))
     text = f"Tier {tier.code} ({tier.name}): {' and '.join(needs) or 'no requirement'}"
     if tier.awarded:
         text += ", awarded by the board"
     if tier.seats:
         text += f", seats: {', '.join(f'{country} {seats}' for country, seats in tier.seats.items())}"
-    return f"{text}; succeeds {tier.succeeds}." if tier.succeeds else f"{text}."
+    return f"{text}."
 
 
 def _scheme(scheme: InstantScheme | KickbackScheme, base: str) -> str:
@@ -179,7 +188,7 @@ def _scheme(scheme: InstantScheme | KickbackScheme, base: str) -> str:
             if Decimal(scheme.minimum)
             else ""
         )
-        return f"Kickback {scheme.code} each quarter on {families}{minimum}: {_rates(scheme.rate_bp)}."
+        return f"Bonus {scheme.code} settled each quarter on {families}{minimum}: {_rates(scheme.rate_bp)}."
     needs = f", with specialisation {scheme.specialisation}" if scheme.specialisation else ""
     if scheme.rate_bp is not None:
         return f"Bonus {scheme.code} as the deal closes on {families}{needs}: {_rates(scheme.rate_bp)}."

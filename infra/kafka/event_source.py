@@ -77,6 +77,8 @@ class KafkaEventSource:
         except KafkaError as error:
             self._drop()
             raise unreachable(self._bootstrap, error) from error
+        if self._assignment.awaited_s():
+            _look_at_the_join_again(consumer)
         if self._assignment.awaited_s() > JOIN_S:
             self._drop()
             raise ServiceUnreachable(
@@ -134,6 +136,17 @@ class KafkaEventSource:
         if consumer is not None:
             consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
             self._assignment.now(())
+
+
+def _look_at_the_join_again(consumer: KafkaConsumer) -> None:
+    """Ask for a place again where the client believes that it has one, although no assignment has come.
+
+    Once the leader of a group has worked out the assignment after a change of metadata, `need_rejoin` is false; if a poll
+    ends just then, while the group's answer is under way, no later poll looks at that answer, no heartbeat is sent, and the
+    client waits for ever (kafka-python 3.0.12).
+    """
+    if not consumer._coordinator.need_rejoin():
+        consumer._coordinator.request_rejoin()
 
 
 class _Assignment:

@@ -180,6 +180,7 @@ def test_a_resumed_partner_may_be_awarded() -> None:
     history = History(SMALL).given(*ready("P"), suspend("P", "2012-02-02"))
     history.refusal(award("P", "platinum", "2012-02-03"))
     history.given(resume("P", "2012-02-03"), award("P", "platinum", "2012-02-03"))
+    assert history.tier("P") == "platinum"
 
 
 def test_a_reversal_takes_no_awarded_tier() -> None:
