@@ -42,27 +42,37 @@ _UNITS = tuple(Decimal(1).scaleb(-digits) for digits in range(8))
 _PER_UNIT = tuple(10**digits for digits in range(8))
 
 
-def to_minor(amount: Decimal, digits: int) -> int:
-    """Give an amount in minor units.
+def exactly(amount: Decimal, digits: int) -> tuple[int, Decimal]:
+    """Give an amount that was told in minor units, and as a Decimal that carries exactly the currency's digits.
 
     Raises:
         InvalidInput: the amount is finer than the minor unit, not a number, or too large to be meant.
 
     """
-    if not amount.is_finite():
-        raise InvalidInput(f"{amount} is not an amount.")
     if amount.adjusted() > MAX_EXPONENT:
         raise InvalidInput(f"The amount {amount} is too large to be meant.")
-    scaled = amount * _PER_UNIT[digits]
-    minor = int(scaled)
-    if minor != scaled:
+    try:
+        minor = int(amount * _PER_UNIT[digits])
+    except (ValueError, OverflowError):
+        raise InvalidInput(f"{amount} is not an amount.") from None
+    exact = minor * _UNITS[digits]
+    if exact != amount:
         raise InvalidInput(f"The amount {amount} is finer than the currency's minor unit, which has {digits} digits.")
-    return minor
+    return minor, exact
+
+
+def to_minor(amount: Decimal, digits: int) -> int:
+    """Give an amount that was told in minor units; see `exactly`."""
+    return exactly(amount, digits)[0]
 
 
 def minor_of(amount: Decimal, digits: int) -> int:
     """Give a recorded amount, known to be exact, in minor units."""
     return int(amount * _PER_UNIT[digits])
+
+
+ZERO = tuple(Decimal(0).scaleb(-digits) for digits in range(8))
+"""Nothing, in currencies with so many digits."""
 
 
 def to_amount(minor: int, digits: int) -> Decimal:
@@ -79,9 +89,9 @@ def divide_half_up(numerator: int, denominator: int) -> int:
     """
     if denominator <= 0:
         raise ValueError(f"denominator {denominator} must be positive")
-    if numerator < 0:
-        return -((-2 * numerator + denominator) // (2 * denominator))
-    return (2 * numerator + denominator) // (2 * denominator)
+    if numerator >= 0:
+        return (2 * numerator + denominator) // (2 * denominator)
+    return -((-2 * numerator + denominator) // (2 * denominator))
 
 
 def format_amount(amount: Decimal, currency: str) -> str:

@@ -5,6 +5,7 @@ units and dates; the size grows with days and quarters, not with deals.
 """
 
 import datetime as dt
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -65,7 +66,7 @@ class Revenue:
     __slots__ = ("_after", "_amounts", "_days", "_end", "_first", "_last", "_sum")
 
     def __init__(self) -> None:
-        self._days: list[int] = []
+        self._days = array("l")
         self._amounts: list[int] = []
         self._after = self._last = self._sum = 0
         self._first = self._end = 0
@@ -116,7 +117,7 @@ class Revenue:
     def copy(self) -> "Revenue":
         """Give an independent copy."""
         other = Revenue()
-        other._days, other._amounts = self._days.copy(), self._amounts.copy()
+        other._days, other._amounts = self._days[:], self._amounts.copy()
         other._after, other._last, other._sum = self._after, self._last, self._sum
         other._first, other._end = self._first, self._end
         return other
@@ -125,27 +126,28 @@ class Revenue:
 class Quarter:
     """What a calendar quarter's kickback follows from: net earning sales, their qualifying amounts, what was settled."""
 
-    __slots__ = ("net", "qualifying", "settled")
+    __slots__ = ("sales", "settled")
 
     def __init__(self) -> None:
-        self.net: dict[tuple[str, str], int] = {}
-        """By (family, currency)."""
-        self.qualifying: dict[str, int] = {}
-        """By family, in base currency."""
+        self.sales: dict[tuple[str, str], list[int]] = {}
+        """By (family, currency): the net amount, and the qualifying amount in base currency."""
         self.settled: dict[tuple[str, str], int] = {}
         """By (scheme, currency)."""
 
     def add(self, family: str, currency: str, net: int, qualifying: int) -> None:
         """Add a sale, or what a reversal takes of one (negative)."""
-        key = (family, currency)
-        nets, qualified = self.net, self.qualifying
-        nets[key] = nets.get(key, 0) + net
-        qualified[family] = qualified.get(family, 0) + qualifying
+        sums = self.sales.get((family, currency))
+        if sums is None:
+            self.sales[family, currency] = [net, qualifying]
+        else:
+            sums[0] += net
+            sums[1] += qualifying
 
     def copy(self) -> "Quarter":
         """Give an independent copy."""
         other = Quarter()
-        other.net, other.qualifying, other.settled = self.net.copy(), self.qualifying.copy(), self.settled.copy()
+        other.sales = {key: sums.copy() for key, sums in self.sales.items()}
+        other.settled = self.settled.copy()
         return other
 
 
@@ -299,13 +301,19 @@ def _quarter(standing: Standing, closed_on: dt.date) -> Quarter:
     return quarter
 
 
-def _sale(standing: Standing, event: e.SaleRecorded) -> None:
-    standing.clock = max(standing.clock, event.clock)
+def take_sale(standing: Standing, event: e.SaleRecorded, net: int, qualifying: int) -> None:
+    """Apply a deal whose amount and qualifying amount are known in minor units."""
+    if event.clock > standing.clock:
+        standing.clock = event.clock
     if event.earning:
-        net = minor_of(event.amount, currency_digits(event.currency))
-        qualifying = minor_of(event.qualifying, currency_digits(event.base_currency))
-        standing.revenue.add(event.closed_on, qualifying)
-        _quarter(standing, event.closed_on).add(event.family, event.currency, net, qualifying)
+        closed_on = event.closed_on
+        standing.revenue.add(closed_on, qualifying)
+        _quarter(standing, closed_on).add(event.family, event.currency, net, qualifying)
+
+
+def _sale(standing: Standing, event: e.SaleRecorded) -> None:
+    net = minor_of(event.amount, currency_digits(event.currency))
+    take_sale(standing, event, net, minor_of(event.qualifying, currency_digits(event.base_currency)))
 
 
 def _reversal(standing: Standing, event: e.SaleReversed) -> None:
@@ -403,10 +411,6 @@ def _review_missed(standing: Standing, event: e.ReviewMissed) -> None:
     standing.missed = event.missed
 
 
-def _unchanged(standing: Standing, event: e.Event) -> None:
-    """Instant bonuses change nothing that decisions look at: a reversal gets its deal's lines by identity."""
-
-
 def _settled(standing: Standing, event: e.KickbackSettled) -> None:
     standing.clock = max(standing.clock, event.posting_date)
     quarter = _quarter(standing, event.quarter)
@@ -430,10 +434,11 @@ _EVOLVE: dict[type[e.Event], Callable[[Standing, Any], None]] = {
     e.TierChanged: _tier_changed,
     e.ReviewPassed: _review_passed,
     e.ReviewMissed: _review_missed,
-    e.BonusAccrued: _unchanged,
-    e.BonusClawedBack: _unchanged,
     e.KickbackSettled: _settled,
 }
+
+_UNCHANGING = frozenset({e.BonusAccrued, e.BonusClawedBack})
+"""Instant bonuses change nothing that decisions look at: a reversal gets its deal's lines by identity."""
 
 
 def evolve(standing: Standing | None, event: e.Event) -> Standing:
@@ -442,5 +447,6 @@ def evolve(standing: Standing | None, event: e.Event) -> Standing:
         if not isinstance(event, e.PartnerEnrolled):
             raise ValueError(f"a partner's stream begins with {type(event).__name__}, not with PartnerEnrolled")
         return Standing(event)
-    _EVOLVE[type(event)](standing, event)
+    if type(event) not in _UNCHANGING:
+        _EVOLVE[type(event)](standing, event)
     return standing

@@ -8,7 +8,7 @@ from domain.calendar import next_quarter, quarter_start
 from domain.deal import Deal
 from domain.decisions.desk import Desk
 from domain.loyalty import loyalty_years
-from domain.money import currency_digits, divide_half_up, to_amount
+from domain.money import ZERO, currency_digits, divide_half_up, to_amount
 from domain.standing import Quarter, Standing
 from domain.terms import KickbackTerms, Terms
 
@@ -22,7 +22,6 @@ def instant_lines(standing: Standing, terms: Terms, sale: e.SaleRecorded, minor:
         return ()
     closed_on, family, currency = sale.closed_on, sale.family, sale.currency
     digits = terms.currency_digits[currency]
-    nothing = to_amount(0, digits)
     lines = []
     for scheme in terms.instant:
         if scheme.families is not None and family not in scheme.families:
@@ -45,7 +44,7 @@ def instant_lines(standing: Standing, terms: Terms, sale: e.SaleRecorded, minor:
                     currency=currency,
                     basis=sale.amount,
                     rate_bp=rate,
-                    before=nothing,
+                    before=ZERO[digits],
                     tier=entry.tier,
                     tier_since=entry.effective_on,
                     specialisation=specialisation,
@@ -128,12 +127,16 @@ def settle(
 
 
 def _qualifying(scheme: KickbackTerms, quarter: Quarter) -> int:
-    return sum(q for family, q in quarter.qualifying.items() if scheme.families is None or family in scheme.families)
+    return sum(
+        qualifying
+        for (family, _), (_, qualifying) in quarter.sales.items()
+        if scheme.families is None or family in scheme.families
+    )
 
 
 def _kickback_lines(scheme: KickbackTerms, quarter: Quarter, tier: str, qualifying: int) -> list[e.Line]:
     net: dict[str, int] = {currency: 0 for code, currency in quarter.settled if code == scheme.code}
-    for (family, currency), amount in quarter.net.items():
+    for (family, currency), (amount, _) in quarter.sales.items():
         if scheme.families is None or family in scheme.families:
             net[currency] = net.get(currency, 0) + amount
     rate = scheme.rate_bp.get(tier, 0) if qualifying >= scheme.minimum else 0

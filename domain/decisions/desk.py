@@ -4,7 +4,7 @@ import datetime as dt
 
 from domain import events as e
 from domain.calendar import add_months
-from domain.standing import Standing, evolve
+from domain.standing import Standing, evolve, take_sale
 from domain.terms import Programmes, Terms
 
 
@@ -22,6 +22,11 @@ class Desk:
         """Record an event as decided."""
         self.events.append(event)
         evolve(self.standing, event)
+
+    def emit_sale(self, sale: e.SaleRecorded, net: int, qualifying: int) -> None:
+        """Record a deal whose amounts are at hand in minor units: to read them from it again would cost more than all else."""
+        self.events.append(sale)
+        take_sale(self.standing, sale, net, qualifying)
 
 
 def window_after(terms: Terms, on: dt.date) -> dt.date:

@@ -1,6 +1,7 @@
 """Deals closed and taken back: bonuses, settled quarters, promotion and withdrawal (rules.md, Bonuses)."""
 
 import datetime as dt
+from decimal import Decimal
 
 from domain import events as e
 from domain.calendar import quarter_start
@@ -14,7 +15,7 @@ from domain.facts import (
     RecordSale,
     ReverseSale,
 )
-from domain.money import currency_digits, format_amount, to_amount, to_minor
+from domain.money import currency_digits, exactly, format_amount, to_amount, to_minor
 from domain.standing import Standing
 from domain.terms import Programmes, Terms
 
@@ -30,23 +31,24 @@ def record_sale(
     """
     closed_on = fact.closed_on
     terms = programmes.required(closed_on)
-    minor = _sale_amount(standing, fact, terms)
+    minor, amount = _sale_amount(standing, fact, terms)
     desk, clock = opened(standing, programmes, ledger_date, closed_on)
     earning = not standing.suspended_on(closed_on)
+    qualifying = terms.qualifying(minor, fact.currency) if earning else 0
     sale = e.SaleRecorded(
         deal_id=fact.deal_id,
         closed_on=closed_on,
         family=fact.family,
-        amount=to_amount(minor, terms.currency_digits[fact.currency]),
+        amount=amount,
         currency=fact.currency,
         earning=earning,
-        qualifying=to_amount(terms.qualifying(minor, fact.currency) if earning else 0, terms.base_digits),
+        qualifying=to_amount(qualifying, terms.base_digits),
         base_currency=terms.base_currency,
         programme=terms.code,
         clock=clock,
         source_ref=fact.source_ref,
     )
-    desk.emit(sale)
+    desk.emit_sale(sale, minor, qualifying)
     if earning:
         lines = instant_lines(standing, terms, sale, minor)
         if lines:
@@ -68,8 +70,8 @@ def record_sale(
     return desk.events
 
 
-def _sale_amount(standing: Standing, fact: RecordSale, terms: Terms) -> int:
-    """Check a sale against its partner and the programme on its date; give its amount in minor units."""
+def _sale_amount(standing: Standing, fact: RecordSale, terms: Terms) -> tuple[int, Decimal]:
+    """Check a sale against its partner and the programme on its date; give its amount, in minor units too."""
     if fact.closed_on < standing.enrolled_on:
         raise Refused(
             f"Deal {fact.deal_id!r} was closed on {fact.closed_on},"
@@ -86,10 +88,10 @@ def _sale_amount(standing: Standing, fact: RecordSale, terms: Terms) -> int:
             f"Programme {terms.code!r}, in force on {fact.closed_on}, has no exchange rate for {fact.currency!r};"
             f" it has {', '.join(terms.programme.exchange_rates)}."
         )
-    minor = to_minor(fact.amount, terms.currency_digits[fact.currency])
+    minor, amount = exactly(fact.amount, terms.currency_digits[fact.currency])
     if minor <= 0:
         raise Refused(f"A deal's amount must be more than zero, not {fact.amount}; a reversal takes a deal back.")
-    return minor
+    return minor, amount
 
 
 def reverse_sale(

@@ -16,14 +16,16 @@ def catch_up(desk: Desk, through: dt.date) -> None:
     """Decide what falls due on the dates after the clock, up to and including a date."""
     standing = desk.standing
     while True:
-        if standing.due is None or standing.due_under is not desk.programmes or standing.due <= standing.processed:
-            standing.due = _next_due(standing, desk.programmes, max(standing.processed, standing.clock))
+        due = standing.due
+        if due is None or standing.due_under is not desk.programmes or due <= standing.processed:
+            due = standing.due = _next_due(standing, desk.programmes, max(standing.processed, standing.clock))
             standing.due_under = desk.programmes
-        if standing.due > through:
+        if due > through:
             break
-        standing.processed = standing.due
-        _decide_date(desk, standing.due)
-    standing.processed = max(standing.processed, through)
+        standing.processed = due
+        _decide_date(desk, due)
+    if through > standing.processed:
+        standing.processed = through
 
 
 def _next_due(standing: Standing, programmes: Programmes, after: dt.date) -> dt.date:
@@ -87,6 +89,7 @@ def opened(
     clock = standing.clock
     if ledger_date is not None and ledger_date > clock:
         clock = ledger_date
-    clock = max(clock, on)
+    if on > clock:
+        clock = on
     catch_up(desk, clock)
     return desk, clock
