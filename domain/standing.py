@@ -75,7 +75,9 @@ class Revenue:
         """Add an amount (negative for what a reversal takes) to a day."""
         day = date.toordinal()
         days = self._days
-        index = len(days) if not days or day > days[-1] else bisect_left(days, day)
+        index = len(days) - 1
+        if index < 0 or day != days[index]:
+            index = bisect_left(days, day)
         if index < len(days) and days[index] == day:
             self._amounts[index] += amount
         else:
@@ -419,7 +421,7 @@ def _settled(standing: Standing, event: e.KickbackSettled) -> None:
         quarter.settled[key] = quarter.settled.get(key, 0) + minor_of(line.amount, currency_digits(line.currency))
 
 
-_EVOLVE: dict[type[e.Event], Callable[[Standing, Any], None]] = {
+CHANGES: dict[type[e.Event], Callable[[Standing, Any], None] | None] = {
     e.MembershipSuspended: _suspended,
     e.MembershipResumed: _resumed,
     e.MembershipEnded: _ended,
@@ -435,10 +437,11 @@ _EVOLVE: dict[type[e.Event], Callable[[Standing, Any], None]] = {
     e.ReviewPassed: _review_passed,
     e.ReviewMissed: _review_missed,
     e.KickbackSettled: _settled,
+    e.BonusAccrued: None,
+    e.BonusClawedBack: None,
 }
-
-_UNCHANGING = frozenset({e.BonusAccrued, e.BonusClawedBack})
-"""Instant bonuses change nothing that decisions look at: a reversal gets its deal's lines by identity."""
+"""How each event of a partner's stream changes its standing. Instant bonuses change nothing that decisions look at: a
+reversal gets its deal's lines by identity."""
 
 
 def evolve(standing: Standing | None, event: e.Event) -> Standing:
@@ -447,6 +450,7 @@ def evolve(standing: Standing | None, event: e.Event) -> Standing:
         if not isinstance(event, e.PartnerEnrolled):
             raise ValueError(f"a partner's stream begins with {type(event).__name__}, not with PartnerEnrolled")
         return Standing(event)
-    if type(event) not in _UNCHANGING:
-        _EVOLVE[type(event)](standing, event)
+    change = CHANGES[type(event)]
+    if change is not None:
+        change(standing, event)
     return standing

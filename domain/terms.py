@@ -95,6 +95,10 @@ class Terms:
         self.specialisations = sorted((SpecialisationTerms(s) for s in programme.specialisations), key=lambda s: s.code)
         self.specialisation_by_code = {s.code: s for s in self.specialisations}
         self.instant = [InstantTerms(s) for s in programme.bonuses if isinstance(s, InstantScheme)]
+        self.instant_by_family = {
+            family: [s for s in self.instant if s.families is None or family in s.families]
+            for family in programme.families
+        }
         self.kickback = [KickbackTerms(s, self.base_digits) for s in programme.bonuses if isinstance(s, KickbackScheme)]
         self.review_month, self.review_day = (int(part) for part in programme.review.date.split("-"))
         self.grace = programme.review.grace
@@ -118,10 +122,6 @@ class Terms:
         """Give an amount in base currency, minor units, rounded half up (rules.md, Revenue)."""
         numerator, denominator = self._rates[currency]
         return divide_half_up(minor * numerator, denominator)
-
-    def has_currency(self, currency: str) -> bool:
-        """Tell whether deals in a currency are taken."""
-        return currency in self._rates
 
     @cached_property
     def lowest(self) -> TierTerms:
@@ -164,11 +164,11 @@ class Programmes:
             Refused: the date is before the first programme.
 
         """
-        terms = self.in_force(on)
-        if terms is None:
+        index = bisect_right(self._starts, on)
+        if not index:
             first = f"the first one begins on {self._starts[0]}" if self._starts else "none is published yet"
             raise Refused(f"No programme is in force on {on}: {first}.")
-        return terms
+        return self.versions[index - 1]
 
     def with_version(self, programme: Programme) -> "Programmes":
         """Give the history with one more version, which was checked by `check_publication`."""

@@ -18,20 +18,19 @@ BASIS_POINTS = 10_000
 def instant_lines(standing: Standing, terms: Terms, sale: e.SaleRecorded, minor: int) -> tuple[e.Line, ...]:
     """Give the lines that a sale of an amount in minor units earns, by what was in force at the start of its day."""
     entry = standing.tier_at_start_of(sale.closed_on)
-    if entry is None or not terms.instant:
+    schemes = terms.instant_by_family[sale.family]
+    if entry is None or not schemes:
         return ()
-    closed_on, family, currency = sale.closed_on, sale.family, sale.currency
+    closed_on, currency, tier = sale.closed_on, sale.currency, entry.tier
     digits = terms.currency_digits[currency]
     lines = []
-    for scheme in terms.instant:
-        if scheme.families is not None and family not in scheme.families:
-            continue
+    for scheme in schemes:
         specialisation = scheme.specialisation
         if specialisation is not None and standing.held_at_start_of(specialisation, closed_on) is None:
             continue
         years = None
         if scheme.rate_bp is not None:
-            rate = scheme.rate_bp.get(entry.tier, 0)
+            rate = scheme.rate_bp.get(tier, 0)
         else:
             years = loyalty_years(standing.enrolled_on, standing.suspensions, closed_on)
             rate = scheme.loyalty_rate(years)
@@ -45,7 +44,7 @@ def instant_lines(standing: Standing, terms: Terms, sale: e.SaleRecorded, minor:
                     basis=sale.amount,
                     rate_bp=rate,
                     before=ZERO[digits],
-                    tier=entry.tier,
+                    tier=tier,
                     tier_since=entry.effective_on,
                     specialisation=specialisation,
                     loyalty_years=years,

@@ -4,7 +4,7 @@ import datetime as dt
 
 from domain import events as e
 from domain.calendar import add_months
-from domain.standing import Standing, evolve, take_sale
+from domain.standing import CHANGES, Standing, take_sale
 from domain.terms import Programmes, Terms
 
 
@@ -21,7 +21,9 @@ class Desk:
     def emit(self, event: e.Event) -> None:
         """Record an event as decided."""
         self.events.append(event)
-        evolve(self.standing, event)
+        change = CHANGES[type(event)]
+        if change is not None:
+            change(self.standing, event)
 
     def emit_sale(self, sale: e.SaleRecorded, net: int, qualifying: int) -> None:
         """Record a deal whose amounts are at hand in minor units: to read them from it again would cost more than all else."""

@@ -29,18 +29,18 @@ def record_sale(
         Refused: dated before enrolment or after the end; family, currency or amount cannot be.
 
     """
-    closed_on = fact.closed_on
+    closed_on, deal_id, currency = fact.closed_on, fact.deal_id, fact.currency
     terms = programmes.required(closed_on)
     minor, amount = _sale_amount(standing, fact, terms)
     desk, clock = opened(standing, programmes, ledger_date, closed_on)
-    earning = not standing.suspended_on(closed_on)
-    qualifying = terms.qualifying(minor, fact.currency) if earning else 0
+    earning = not (standing.suspensions and standing.suspended_on(closed_on))
+    qualifying = terms.qualifying(minor, currency) if earning else 0
     sale = e.SaleRecorded(
-        deal_id=fact.deal_id,
+        deal_id=deal_id,
         closed_on=closed_on,
         family=fact.family,
         amount=amount,
-        currency=fact.currency,
+        currency=currency,
         earning=earning,
         qualifying=to_amount(qualifying, terms.base_digits),
         base_currency=terms.base_currency,
@@ -54,7 +54,7 @@ def record_sale(
         if lines:
             desk.emit(
                 e.BonusAccrued(
-                    deal_id=fact.deal_id, closed_on=closed_on, posting_date=clock, programme=terms.code, lines=lines
+                    deal_id=deal_id, closed_on=closed_on, posting_date=clock, programme=terms.code, lines=lines
                 )
             )
         if clock > closed_on and is_settled(closed_on, clock):
@@ -64,7 +64,7 @@ def record_sale(
                 settled_on=closed_on,
                 posting_date=clock,
                 cause="sale",
-                cause_id=fact.deal_id,
+                cause_id=deal_id,
             )
     try_promotion(desk, terms if clock == closed_on else programmes.required(clock), clock, by_fact=True)
     return desk.events
@@ -77,13 +77,14 @@ def _sale_amount(standing: Standing, fact: RecordSale, terms: Terms) -> tuple[in
             f"Deal {fact.deal_id!r} was closed on {fact.closed_on},"
             f" before {standing.partner_id} was enrolled on {standing.enrolled_on}."
         )
-    refuse_after_end(standing, fact.closed_on)
+    if standing.ended_on is not None:
+        refuse_after_end(standing, fact.closed_on)
     if fact.family not in terms.families:
         raise Refused(
             f"Family {fact.family!r} is not in programme {terms.code!r}, in force on {fact.closed_on};"
             f" it has {', '.join(terms.programme.families)}."
         )
-    if not terms.has_currency(fact.currency):
+    if fact.currency not in terms.currency_digits:
         raise Refused(
             f"Programme {terms.code!r}, in force on {fact.closed_on}, has no exchange rate for {fact.currency!r};"
             f" it has {', '.join(terms.programme.exchange_rates)}."

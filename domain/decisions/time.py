@@ -24,8 +24,6 @@ def catch_up(desk: Desk, through: dt.date) -> None:
             break
         standing.processed = due
         _decide_date(desk, due)
-    if through > standing.processed:
-        standing.processed = through
 
 
 def _next_due(standing: Standing, programmes: Programmes, after: dt.date) -> dt.date:
