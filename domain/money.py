@@ -53,7 +53,7 @@ def exactly(amount: Decimal, digits: int) -> tuple[int, Decimal]:
         raise InvalidInput(f"The amount {amount} is too large to be meant.")
     try:
         minor = int(amount * _PER_UNIT[digits])
-    except (ValueError, OverflowError):
+    except (ValueError, ArithmeticError):
         raise InvalidInput(f"{amount} is not an amount.") from None
     exact = minor * _UNITS[digits]
     if exact != amount:

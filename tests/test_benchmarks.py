@@ -16,7 +16,7 @@ EXPECTED = {
     "relay": 1,
     "projector": 2,
     "visible": 4,
-    "decide": 1,
+    "decide": 2,
     "models": 6,
 }
 
