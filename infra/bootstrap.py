@@ -1,6 +1,7 @@
 """The one place that wires: settings to servers, adapters to ports, background processes to a home.
 
 Nothing else constructs an adapter. A command asks for a `Runtime`; what it needs is started or connected on first use.
+Kafka's client is imported where it is used: most answers need none, and it takes a quarter of a command's start.
 """
 
 import logging
@@ -20,15 +21,11 @@ from domain.errors import ServiceUnreachable
 from domain.recording import LedgerStore
 from infra.embedded import processes
 from infra.embedded.servers import Endpoints, Servers
-from infra.kafka.admin import ensure_topics
-from infra.kafka.ledger_topics import relayed_position
 from infra.postgres.event_log import PostgresEventLog
 from infra.postgres.events import PostgresEvents
 from infra.postgres.migrate import is_prepared, migrate
 from infra.postgres.projections.read_models import PostgresReadModels
 from infra.postgres.staging import PostgresFeedStaging
-from infra.projector_process import run_projector
-from infra.relay_process import run_relay
 from infra.settings import PREFIX, Settings
 from producers.importer import FeedStaging, Importer
 from producers.topics import layouts
@@ -53,7 +50,14 @@ class Runtime:
 
     @cached_property
     def endpoints(self) -> Endpoints:
-        """Start what is not up (servers, relay, projector), bring the schema up to date; give where all of it is."""
+        """Start what is not up (servers, relay, projector), bring the schema up to date; give where all of it is.
+
+        Where relay and projector run, whoever started them has seen Kafka answer and its topics made: it is not asked again.
+        """
+        home = self.settings.home
+        if all(processes.running(home, name) for name in BACKGROUND_PROCESSES) and (found := self.servers.found()):
+            prepare_store(found)
+            return found
         endpoints = self.servers.up()
         prepare(self.settings, endpoints)
         for name in BACKGROUND_PROCESSES:
@@ -170,14 +174,21 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 def prepare(settings: Settings, endpoints: Endpoints) -> None:
     """Bring the store's schema up to date and make the topics; cheap where both are there."""
+    from infra.kafka.admin import ensure_topics
+
+    prepare_store(endpoints)
+    topics = layouts(settings.kafka_partitions, settings.topic_prefix)
+    ensure_topics(endpoints.bootstrap_servers, topics.all, settings.kafka_replication_factor)
+
+
+def prepare_store(endpoints: Endpoints) -> None:
+    """Bring the store's schema up to date."""
     logins = {
         "application": _login(endpoints.database_url),
         "reader": _login(endpoints.read_database_url),
         "projector": _login(endpoints.projector_database_url),
     }
     migrate(endpoints.admin_database_url, logins=logins)
-    topics = layouts(settings.kafka_partitions, settings.topic_prefix)
-    ensure_topics(endpoints.bootstrap_servers, topics.all, settings.kafka_replication_factor)
 
 
 def _login(url: str) -> str:
@@ -220,6 +231,9 @@ class _Patience:
 
 def run_in_foreground(name: str, settings: Settings) -> None:
     """Run relay or projector in this process until SIGTERM or Ctrl-C, against the servers that run."""
+    from infra.projector_process import run_projector
+    from infra.relay_process import run_relay
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("kafka").setLevel(logging.ERROR)
     stop = threading.Event()
@@ -233,6 +247,8 @@ def run_in_foreground(name: str, settings: Settings) -> None:
 
 def progress_figures(settings: Settings, endpoints: Endpoints) -> dict[str, int | None]:
     """Give how far store, relay and projections are; a ledger that was never used has not even tables: all null."""
+    from infra.kafka.ledger_topics import relayed_position
+
     if not is_prepared(endpoints.read_database_url):
         return dict.fromkeys(("events", "relayed", "projected", "parked", "lag"))
     events = PostgresEventLog(endpoints.read_database_url).last_position()

@@ -105,33 +105,10 @@ def reverse_sale(
 
     """
     programmes.required(fact.reversed_on)
-    sale = deal.sale
     taken = _reversed_amount(deal, fact)
     desk, clock = opened(standing, programmes, ledger_date, fact.reversed_on)
-    terms = programmes.by_code[sale.programme]
-    net = deal.net - taken
-    qualifying = terms.qualifying(net, sale.currency) if sale.earning else 0
-    digits = terms.currency_digits[sale.currency]
-    desk.emit(
-        e.SaleReversed(
-            reversal_id=fact.reversal_id,
-            deal_id=fact.deal_id,
-            reversed_on=fact.reversed_on,
-            amount=to_amount(taken, digits),
-            whole=fact.amount is None,
-            net=to_amount(net, digits),
-            currency=sale.currency,
-            closed_on=sale.closed_on,
-            family=sale.family,
-            earning=sale.earning,
-            qualifying=to_amount(qualifying, terms.base_digits),
-            qualifying_change=to_amount(qualifying - deal.qualifying, terms.base_digits),
-            base_currency=sale.base_currency,
-            programme=sale.programme,
-            clock=clock,
-            reason=fact.reason,
-        )
-    )
+    sale, net = deal.sale, deal.net - taken
+    desk.emit(_reversal(deal, fact, taken, programmes.by_code[sale.programme], clock))
     if not sale.earning:
         return desk.events
     lines = clawback_lines(deal, net)
@@ -157,6 +134,31 @@ def reverse_sale(
             cause_id=fact.reversal_id,
         )
     return desk.events
+
+
+def _reversal(deal: Deal, fact: ReverseSale, taken: int, terms: Terms, clock: dt.date) -> e.SaleReversed:
+    """Give the fact's event, by the programme under which the deal was closed."""
+    sale, net = deal.sale, deal.net - taken
+    digits = terms.currency_digits[sale.currency]
+    qualifying = terms.qualifying(net, sale.currency) if sale.earning else 0
+    return e.SaleReversed(
+        reversal_id=fact.reversal_id,
+        deal_id=fact.deal_id,
+        reversed_on=fact.reversed_on,
+        amount=to_amount(taken, digits),
+        whole=fact.amount is None,
+        net=to_amount(net, digits),
+        currency=sale.currency,
+        closed_on=sale.closed_on,
+        family=sale.family,
+        earning=sale.earning,
+        qualifying=to_amount(qualifying, terms.base_digits),
+        qualifying_change=to_amount(qualifying - deal.qualifying, terms.base_digits),
+        base_currency=sale.base_currency,
+        programme=sale.programme,
+        clock=clock,
+        reason=fact.reason,
+    )
 
 
 def _reversed_amount(deal: Deal, fact: ReverseSale) -> int:

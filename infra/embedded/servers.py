@@ -85,6 +85,15 @@ class Servers:
             self._wait_for_named_servers()
         return self._endpoints()
 
+    def found(self) -> Endpoints | None:
+        """Give the endpoints if both servers are embedded, their processes run and PostgreSQL answers; None otherwise.
+
+        Kafka itself is not asked, which takes a client and some time: it may still be starting.
+        """
+        if self._settings.kafka or self._settings.database_url or not self._kafka.pid() or not self._postgres.answers():
+            return None
+        return self._endpoints()
+
     def down(self) -> bool:
         """Stop what runs under the home: relay and projector first, then Kafka, then PostgreSQL. False if nothing ran."""
         home = self._settings.home

@@ -37,6 +37,14 @@ BEGIN
             OLD.position, NEW.position, NEW.programmes_version, coalesce(NEW.ledger_date::text, 'none'),
             coalesce(NEW.latest_business_date::text, 'none'));
     END IF;
+    IF NEW.position = OLD.position
+        AND (NEW.programmes_version, NEW.ledger_date, NEW.latest_business_date)
+            IS DISTINCT FROM (OLD.programmes_version, OLD.ledger_date, OLD.latest_business_date)
+    THEN
+        RAISE insufficient_privilege USING MESSAGE = format(
+            'The head of the ledger at position %s moves on with events only: a publication, an advance and a business date are'
+            ' recorded by one.', OLD.position);
+    END IF;
     NEW.recorded_at := greatest(clock_timestamp(), OLD.recorded_at);
     NEW.taken_after := OLD.taken_after;
     NEW.taken_by := OLD.taken_by;

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import psycopg2
 import pytest
-from eventsourcing.persistence import IntegrityError, StoredEvent
+from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEvent
 
 from domain.envelope import envelope, leaf_hash
 from domain.errors import Refused, StaleTerms
@@ -188,9 +188,11 @@ def test_progress_of_refusals_only_does_not_touch_the_head(
     assert recorder.known_pseudonyms(["p-1", "p-2"]) == {"p-1"}
 
 
-def test_terms_may_change_without_an_event(recorder: PostgresLedgerRecorder) -> None:
-    assert recorder.insert_events([], append=Append(ledger_date=MAY)) == []
-    assert (recorder.head().position, recorder.head().ledger_date) == (0, MAY)
+def test_terms_change_with_an_event_only(recorder: PostgresLedgerRecorder) -> None:
+    with pytest.raises(PersistenceError, match="moves on with events only"):
+        recorder.insert_events([], append=Append(ledger_date=MAY))
+    assert recorder.insert_events(sales("partner:P1", 1), append=Append(ledger_date=MAY)) == [1]
+    assert (recorder.head().position, recorder.head().ledger_date) == (1, MAY)
 
 
 def test_a_forgotten_person_is_unknown(recorder: PostgresLedgerRecorder, postgres_urls: PostgresUrls) -> None:
