@@ -1,16 +1,19 @@
 """Appending: events a second into the store, beside the library's own PostgreSQL recorder on the same server.
 
-Each writer is a process that appends to a stream of its own as fast as it is let. Payloads, stream names and numbers of
-events a save are the same for both recorders, and neither writes anything but events (an import's identities are part
-of the benchmark `import`).
+Each writer appends to a stream of its own as fast as it is let: a process of its own, or a thread beside others in one
+process, where appends that wait for the head at the same time share a transaction (`infra.postgres.group_commit`).
+Payloads, stream names and numbers of events a save are the same for both recorders, and neither writes anything but events
+(an import's identities are part of the benchmark `import`).
 """
 
 import datetime as dt
 import itertools
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from importlib.util import find_spec
 from typing import Any
@@ -48,8 +51,13 @@ def measure(bench: Bench) -> None:
         recorders, [(1, 1), (MANY_WRITERS, 1), (1, EVENTS_A_SAVE)]
     ):
         saves = max(1, bench.events // (25 if events_a_save == 1 else events_a_save) // writers)
-        name = f"{recorder}: {writers} writer{'s' * (writers > 1)}, {events_a_save} event{'s' * (events_a_save > 1)} a save"
+        who = f"{writers} processes" if writers > 1 else "1 writer"
+        name = f"{recorder}: {who}, {events_a_save} event{'s' * (events_a_save > 1)} a save"
         bench.rates(name, "events/s", _runs(bench.runs, recorder, writers, saves, events_a_save))
+    for recorder in recorders:
+        saves = max(1, bench.events // 25 // MANY_WRITERS)
+        name = f"{recorder}: {MANY_WRITERS} threads of one process, 1 event a save"
+        bench.rates(name, "events/s", _threads(bench.runs, recorder, saves))
 
 
 def _runs(runs: int, recorder: str, writers: int, saves: int, events_a_save: int) -> Sequence[Spent]:
@@ -69,6 +77,22 @@ def _runs(runs: int, recorder: str, writers: int, saves: int, events_a_save: int
     return spent
 
 
+def _threads(runs: int, recorder: str, saves: int) -> Sequence[Spent]:
+    """Let the threads of one process append, all at once, by the same recorder; its pool is as large as they are many."""
+    global _start  # noqa: PLW0603  # the same barrier that the processes have
+    _start = threading.Barrier(MANY_WRITERS)
+    opened = _RECORDERS[recorder](_DATABASES[recorder]())
+    spent = []
+    with ThreadPoolExecutor(MANY_WRITERS) as pool:
+        for run in range(runs):
+            streams = [f"partner:{run}-{number}" for number in range(MANY_WRITERS)]
+            written = list(pool.map(lambda stream: _append(opened[0], recorder, stream, saves, 1), streams))
+            events, began, ended = zip(*written, strict=True)
+            spent.append(Spent(sum(events), max(ended) - min(began)))
+    opened[1]()
+    return spent
+
+
 def _keep_barrier(barrier: Any) -> None:
     global _start  # noqa: PLW0603  # handed to a process of the pool once, when it begins
     _start = barrier
@@ -77,6 +101,12 @@ def _keep_barrier(barrier: Any) -> None:
 def _write(recorder: str, url: str, stream: str, saves: int, events_a_save: int) -> tuple[int, float, float]:
     """Append in one process; give the number of events and when it began and ended."""
     writing, close = _RECORDERS[recorder](url)
+    written = _append(writing, recorder, stream, saves, events_a_save)
+    close()
+    return written
+
+
+def _append(writing: Any, recorder: str, stream: str, saves: int, events_a_save: int) -> tuple[int, float, float]:
     make = _EVENTS[recorder]
     batches = [
         [make(stream, first + number, _payload(stream, first + number)) for number in range(events_a_save)]
@@ -90,9 +120,7 @@ def _write(recorder: str, url: str, stream: str, saves: int, events_a_save: int)
         events += len(batch)
         if time.monotonic() - began > WITHIN_S:
             break
-    ended = time.monotonic()
-    close()
-    return events, began, ended
+    return events, began, time.monotonic()
 
 
 def _payload(stream: str, number: int) -> bytes:

@@ -153,7 +153,7 @@ class ConnectionPool:
             self._drop_idle()  # the others are of the same server, which went away
 
     def _give_back(self, connection: Connection) -> None:
-        _roll_back(connection)
+        roll_back(connection)
         if connection.closed:
             self._drop_idle()
             return
@@ -186,7 +186,7 @@ def _is_readable(connection: Connection, timeout_s: float) -> bool:
     return bool(ready.poll(timeout_s * 1000))
 
 
-def _roll_back(connection: Connection) -> None:
+def roll_back(connection: Connection) -> None:
     """End what the block left open; where that fails, closing the connection makes the server do it."""
     if connection.closed:
         return

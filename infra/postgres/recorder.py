@@ -8,14 +8,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Notification, StoredEvent
-from psycopg2.errors import UniqueViolation
-from psycopg2.extensions import connection as Connection  # noqa: N812 - psycopg2 names classes in lower case
+from eventsourcing.persistence import ApplicationRecorder, Notification, StoredEvent
 
-from domain.errors import IntegrityFault
 from domain.recording import Append, Head, Identity, IdentityKey, LedgerStoredEvent, LookUp
 from infra.postgres import writing
 from infra.postgres.connections import ConnectionPool
+from infra.postgres.group_commit import group_commit
 from infra.postgres.subscription import PostgresSubscription
 
 _NOTHING_BESIDE = Append()
@@ -62,6 +60,7 @@ class PostgresLedgerRecorder(ApplicationRecorder):
     def __init__(self, pool: ConnectionPool, *, timezone: str) -> None:
         self._pool = pool
         self._timezone = timezone
+        self._group = group_commit(pool.url, timezone)
 
     # --- writing ---
 
@@ -75,6 +74,8 @@ class PostgresLedgerRecorder(ApplicationRecorder):
     ) -> list[int]:
         """Append events with what goes with them, in one transaction; give their positions.
 
+        Appends of several threads at once share a transaction where they can, each with its own outcome (`group_commit`).
+
         Raises:
             IntegrityError: another append was first, to the same stream or with the same identity; nothing was recorded.
             StoreUnreachable: whether it was recorded may be unknown; the same append told again is recorded once only.
@@ -83,22 +84,7 @@ class PostgresLedgerRecorder(ApplicationRecorder):
         """
         if tracking is not None or unknown:
             raise TypeError(f"the ledger's recorder takes nothing but 'append', not {', '.join(unknown) or 'tracking'}")
-        with self._pool.connection() as connection:
-            try:
-                return writing.write(connection, stored_events, append, self._timezone)
-            except UniqueViolation as violation:
-                failure: Exception = _conflict(violation)
-                failure.__cause__ = violation
-            except Exception as error:
-                if connection.closed or append.judge is None:
-                    raise
-                failure = error
-            # The store says no: to an append that it has made already, but could not confirm?
-            _roll_back(connection)
-            positions = writing.positions_if_written(connection, stored_events)
-            if positions is None:
-                raise failure
-            return positions
+        return self._group.append(self._pool, stored_events, append)
 
     # --- reading, as the library asks ---
 
@@ -237,17 +223,3 @@ def _grouped(rows: Iterable[tuple[str, tuple[Any, ...]]]) -> Mapping[str, Sequen
     for key, row in rows:
         groups.setdefault(key, []).append(_stored(row))
     return groups
-
-
-def _conflict(violation: UniqueViolation) -> Exception:
-    detail = (violation.diag.message_detail or str(violation)).rstrip(".")
-    if violation.diag.constraint_name == "event_pkey":
-        return IntegrityFault(
-            f"The head of the ledger is behind its events ({detail}): stop appending and look into it."
-        )
-    return IntegrityError(f"Another append was first ({detail}): look again, then decide again.")
-
-
-def _roll_back(connection: Connection) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("ROLLBACK")

@@ -6,16 +6,19 @@ Between the round trips the caller judges the head, and envelopes and leaf hashe
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Any
 
-from eventsourcing.persistence import StoredEvent
+from eventsourcing.persistence import IntegrityError, StoredEvent
+from psycopg2.errors import UniqueViolation
 from psycopg2.extensions import connection as Connection  # noqa: N812 - psycopg2 names classes in lower case
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from domain.envelope import CURRENT_VERSION, EventRow, envelope, leaf_hash
+from domain.errors import IntegrityFault
 from domain.recording import Append, Head, ImportProgress, LedgerStoredEvent
 from domain.streams import PARTNER_PREFIX
-from infra.postgres.connections import CHANNEL
+from infra.postgres.connections import CHANNEL, ConnectionPool, roll_back
 from infra.postgres.copying import Value, copy_rows
 
 COPY_FROM_ROWS = 30
@@ -27,12 +30,28 @@ HEAD_COLUMNS = """
 """
 
 _TAKE_POSITIONS = f"""
-BEGIN;
 UPDATE ledger.head
    SET position = position + %s, recorded_at = greatest(clock_timestamp(), recorded_at),
        programmes_version = programmes_version + %s, ledger_date = greatest(ledger_date, %s),
        latest_business_date = greatest(latest_business_date, %s)
 RETURNING {HEAD_COLUMNS}
+"""
+_NO_HEAD = ", ".join(["NULL"] * len(fields(Head)))
+_LOCK_AND_LOOK = f"""
+BEGIN;
+SELECT FROM ledger.head FOR NO KEY UPDATE;
+SELECT NULL AS what, NULL AS one, NULL AS two, NULL::int AS version, head.* FROM (SELECT {HEAD_COLUMNS} FROM ledger.head) AS head
+UNION ALL
+SELECT 'event', asked.stream, NULL, asked.version, {_NO_HEAD}
+  FROM unnest(%s::text[], %s::int[]) AS asked (stream, version)
+ -- OFFSET 0: always by the index, key by key, even where the planner would rather read the whole table
+ CROSS JOIN LATERAL (SELECT FROM ledger.event AS e WHERE e.stream = asked.stream AND e.version = asked.version OFFSET 0) AS found
+UNION ALL
+SELECT 'identity', asked.kind, asked.key, NULL, {_NO_HEAD}
+  FROM unnest(%s::text[], %s::text[]) AS asked (kind, key)
+ CROSS JOIN LATERAL (SELECT FROM ledger.identity AS i WHERE i.kind = asked.kind AND i.key = asked.key OFFSET 0) AS found
+UNION ALL
+SELECT 'person', person_id, '', NULL, {_NO_HEAD} FROM ledger.person WHERE person_id = ANY (%s::text[])
 """
 _EVENTS = """ledger.event (position, recorded_at, version, business_date, schema_version, envelope_version, stream, type,
     actor, command_id, data, leaf_hash)"""
@@ -53,11 +72,38 @@ _JUDGED_ANEW = (
 )
 
 
-def write(connection: Connection, stored_events: Sequence[StoredEvent], append: Append, timezone: str) -> list[int]:
-    """Write an append and commit; give the positions of its events.
+Outcome = list[int] | Exception
+"""Of one append: the positions of its events, or what is raised where it was called for."""
 
-    Whatever is raised, by `append.judge` or by psycopg2, leaves the transaction to be rolled back by the caller.
+
+def write_alone(stored_events: Sequence[StoredEvent], append: Append, pool: ConnectionPool, timezone: str) -> list[int]:
+    """Write an append in a transaction of its own; give the positions of its events.
+
+    Raises:
+        IntegrityError: another append was first, to the same stream or with the same identity; nothing was recorded.
+        StoreUnreachable: whether it was recorded may be unknown; the same append told again is recorded once only.
+        Exception: what `append.judge` raised; nothing was recorded.
+
     """
+    with pool.connection() as connection:
+        try:
+            return _write(connection, stored_events, append, timezone)
+        except UniqueViolation as violation:
+            failure: Exception = _conflict(violation)
+            failure.__cause__ = violation
+        except Exception as error:
+            if connection.closed or append.judge is None:
+                raise
+            failure = error
+        # The store says no: to an append that it has made already, but could not confirm?
+        roll_back(connection)
+        positions = positions_if_written(connection, stored_events)
+        if positions is None:
+            raise failure
+        return positions
+
+
+def _write(connection: Connection, stored_events: Sequence[StoredEvent], append: Append, timezone: str) -> list[int]:
     if append.identities and not stored_events:
         raise ValueError("identities stand for events, and this append has none")
     events: list[EventRow] = []
@@ -70,26 +116,119 @@ def write(connection: Connection, stored_events: Sequence[StoredEvent], append: 
             begin = b""
         else:
             begin = b"BEGIN;"
-        if len(events) < COPY_FROM_ROWS:
-            rest = [begin, *_inserts(cursor, _EVENTS, _event_rows(events)), *_identities(cursor, append)]
-        else:
-            rest = [begin]
-            copy_rows(cursor, _EVENTS, _event_texts(events))
-            if len(append.identities) < COPY_FROM_ROWS:
-                rest += _identities(cursor, append)
-            else:
-                copy_rows(cursor, _IDENTITIES, _identity_texts(append))
-        # In order of id: two appends of the same new persons wait for one another instead of deadlocking.
-        rest += _inserts(cursor, _PERSONS, sorted(append.persons.items()))
-        if append.progress is not None:
-            rest += _progress(cursor, append.progress)
-        if events:
-            rest.append(f"NOTIFY {CHANNEL};".encode())
-        cursor.execute(b"".join([*rest, b"COMMIT"]))
+        _insert_and_commit(cursor, begin, events, append)
     return [event.position for event in events]
 
 
-def _take_positions(cursor: Cursor, stored_events: Sequence[StoredEvent], append: Append, timezone: str) -> Head:
+def _insert_and_commit(cursor: Cursor, begin: bytes, events: Sequence[EventRow], beside: Append) -> None:
+    if len(events) < COPY_FROM_ROWS:
+        rest = [begin, *_inserts(cursor, _EVENTS, _event_rows(events)), *_identities(cursor, beside)]
+    else:
+        rest = [begin]
+        copy_rows(cursor, _EVENTS, _event_texts(events))
+        if len(beside.identities) < COPY_FROM_ROWS:
+            rest += _identities(cursor, beside)
+        else:
+            copy_rows(cursor, _IDENTITIES, _identity_texts(beside))
+    # In order of id: two appends of the same new persons wait for one another instead of deadlocking.
+    rest += _inserts(cursor, _PERSONS, sorted(beside.persons.items()))
+    if beside.progress is not None:
+        rest += _progress(cursor, beside.progress)
+    if events:
+        rest.append(f"NOTIFY {CHANNEL};".encode())
+    cursor.execute(b"".join([*rest, b"COMMIT"]))
+
+
+def write_group(
+    appends: Sequence[tuple[Sequence[StoredEvent], Append]], pool: ConnectionPool, timezone: str
+) -> list[Outcome | None]:
+    """Write appends in one transaction, each judged for itself; their outcomes, None for one that is to be written alone.
+
+    Under the head's lock nobody else appends, so what would conflict is known before anything is inserted. Whatever else
+    goes wrong, an append's own fault or a lost connection, concerns each: they are written alone then, and one that was
+    committed though its answer was lost is recognised.
+    """
+    try:
+        with pool.connection() as connection, connection.cursor() as cursor:
+            return _write_group(cursor, appends, timezone)
+    except Exception:
+        return [None] * len(appends)
+
+
+def _write_group(
+    cursor: Cursor, appends: Sequence[tuple[Sequence[StoredEvent], Append]], timezone: str
+) -> list[Outcome | None]:
+    outcomes: list[Outcome | None] = [None] * len(appends)
+    head, taken = _take_head(cursor, appends, timezone)
+    accepted: list[int] = []
+    for n, (events, append) in enumerate(appends):
+        keys = _unique_keys(events, append)
+        if not taken.isdisjoint(keys):
+            continue  # alone it is told what is in its way, or that it was written before
+        try:
+            if append.judge is not None:
+                append.judge(head)
+        except Exception as refusal:
+            if any(isinstance(event, LedgerStoredEvent) and event.command_id for event in events):
+                continue  # alone it is looked whether it was written before its terms changed
+            outcomes[n] = refusal
+            continue
+        taken.update(keys)
+        accepted.append(n)
+    if not accepted:
+        return outcomes
+    together = [event for n in accepted for event in appends[n][0]]
+    rows = compose(together, _take_positions(cursor, together, Append(), timezone, begin=b""))
+    beside = Append(
+        identities=[identity for n in accepted for identity in appends[n][1].identities],
+        persons={person_id: pseudonym for n in accepted for person_id, pseudonym in appends[n][1].persons.items()},
+    )
+    _insert_and_commit(cursor, b"", rows, beside)
+    positions = iter([row.position for row in rows])
+    for n in accepted:
+        outcomes[n] = [next(positions) for _ in appends[n][0]]
+    return outcomes
+
+
+_Key = tuple[str, str, Any]
+"""What only one append may write: an event's stream and version, an identity, a person."""
+
+
+def _unique_keys(events: Sequence[StoredEvent], append: Append) -> list[_Key]:
+    return [
+        *(("event", _text_id(event), event.originator_version) for event in events),
+        *(("identity", identity.kind, identity.key) for identity in append.identities),
+        *(("person", person_id, "") for person_id in append.persons),
+    ]
+
+
+def _take_head(
+    cursor: Cursor, appends: Sequence[tuple[Sequence[StoredEvent], Append]], timezone: str
+) -> tuple[Head, set[_Key]]:
+    """Lock the head; give it, and those keys of the appends that the store has already."""
+    events = [event for stored, _ in appends for event in stored]
+    identities = [identity for _, append in appends for identity in append.identities]
+    persons = [person_id for _, append in appends for person_id in append.persons]
+    cursor.execute(
+        _LOCK_AND_LOOK,
+        (
+            timezone,
+            [_text_id(event) for event in events],
+            [event.originator_version for event in events],
+            [identity.kind for identity in identities],
+            [identity.key for identity in identities],
+            persons,
+        ),
+    )
+    head_row, *found = cursor.fetchall()
+    return Head(*head_row[4:]), {
+        (what, one, two if version is None else version) for what, one, two, version, *_ in found
+    }
+
+
+def _take_positions(
+    cursor: Cursor, stored_events: Sequence[StoredEvent], append: Append, timezone: str, begin: bytes = b"BEGIN;"
+) -> Head:
     latest = max(
         (
             event.business_date
@@ -100,7 +239,8 @@ def _take_positions(cursor: Cursor, stored_events: Sequence[StoredEvent], append
         ),
         default=None,
     )
-    cursor.execute(_TAKE_POSITIONS, (len(stored_events), append.publishes, append.ledger_date, latest, timezone))
+    values = (len(stored_events), append.publishes, append.ledger_date, latest, timezone)
+    cursor.execute(begin + cursor.mogrify(_TAKE_POSITIONS, values))
     row = cursor.fetchone()
     assert row is not None
     return Head(*row)
@@ -165,11 +305,8 @@ def _date_text(date: dt.date | None) -> str | None:
 
 
 def _identities(cursor: Cursor, append: Append) -> list[bytes]:
-    return _inserts(
-        cursor,
-        _IDENTITIES,
-        ((i.kind, i.key, i.stream, i.version, i.content_hash, i.refers_to) for i in append.identities),
-    )
+    rows = ((i.kind, i.key, i.stream, i.version, i.content_hash, i.refers_to) for i in append.identities)
+    return _inserts(cursor, _IDENTITIES, rows)
 
 
 def _identity_texts(append: Append) -> Iterable[Sequence[Value]]:
@@ -192,6 +329,15 @@ def _inserts(cursor: Cursor, target: str, rows: Iterable[Sequence[Any]], on_conf
     if not values:
         return []
     return [f"INSERT INTO {target} VALUES ".encode(), b",".join(values), f" {on_conflict};".encode()]
+
+
+def _conflict(violation: UniqueViolation) -> Exception:
+    detail = (violation.diag.message_detail or str(violation)).rstrip(".")
+    if violation.diag.constraint_name == "event_pkey":
+        return IntegrityFault(
+            f"The head of the ledger is behind its events ({detail}): stop appending and look into it."
+        )
+    return IntegrityError(f"Another append was first ({detail}): look again, then decide again.")
 
 
 def positions_if_written(connection: Connection, stored_events: Sequence[StoredEvent]) -> list[int] | None:

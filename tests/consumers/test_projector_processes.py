@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -21,6 +21,7 @@ from tests.consumers import real
 from tests.consumers.conftest import Bench
 from tests.projections.histories import History, network
 from tests.servers import LOGINS, temporary_home
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
 SESSION_TIMEOUT_MS = 2_000
@@ -44,13 +45,6 @@ def process(bench: Bench) -> Iterator[subprocess.Popen[bytes]]:
 
 def applied(bench: Bench) -> int:
     return real.applied(bench.endpoints)
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.02)
 
 
 @contextmanager
@@ -78,24 +72,24 @@ def test_killed_five_times_while_events_flow_it_ends_as_if_undisturbed(bench: Be
         for _ in range(5):
             with process(bench) as child:
                 before = applied(bench)
-                wait_until(lambda before=before: child.poll() is not None or applied(bench) > before)  # type: ignore[misc]  # the default binds
+                eventually(lambda before=before: child.poll() is not None or applied(bench) > before)  # type: ignore[misc]  # the default binds
                 assert child.poll() is None
                 child.send_signal(signal.SIGKILL)
     with process(bench):
-        wait_until(lambda: applied(bench) == len(history.told))
+        eventually(lambda: applied(bench) == len(history.told))
     real.check_as_if_undisturbed(bench.endpoints, bench.topic, len(history.told))
 
 
 def test_two_processes_share_the_partitions_and_one_takes_over_from_the_other(bench: Bench) -> None:
     history = network(60, 60)
     with flowing(bench, history, 6), process(bench) as first:
-        wait_until(lambda: applied(bench) > 0)
+        eventually(lambda: applied(bench) > 0)
         with process(bench) as second:
             time.sleep(3)
             assert second.poll() is None
             first.terminate()
             assert first.wait(20) == 0, "SIGTERM ends it well"
-            wait_until(lambda: applied(bench) == len(history.told))
+            eventually(lambda: applied(bench) == len(history.told))
             second.terminate()
             assert second.wait(20) == 0
     real.check_as_if_undisturbed(bench.endpoints, bench.topic, len(history.told))
@@ -132,19 +126,19 @@ def test_postgresql_killed_and_kafka_silent_are_said_once_and_nothing_is_lost(ow
     half = len(history.told) // 2
     with running(bench):
         with flowing(bench, History(history.told[:half]), 3):
-            wait_until(lambda: bench.projector.applied > 100)
+            eventually(lambda: bench.projector.applied > 100)
             os.kill(pid(servers.status().postgres.pid), signal.SIGKILL)
-            wait_until(lambda: any(line.startswith("PostgreSQL") for line in bench.said))
+            eventually(lambda: any(line.startswith("PostgreSQL") for line in bench.said))
             servers.up()
-        wait_until(lambda: bench.projector.applied == half)
+        eventually(lambda: bench.projector.applied == half)
         kafka = pid(servers.status().kafka.pid)
         os.kill(kafka, signal.SIGSTOP)
         try:
-            wait_until(lambda: any(line.startswith("Kafka") for line in bench.said))
+            eventually(lambda: any(line.startswith("Kafka") for line in bench.said))
         finally:
             os.kill(kafka, signal.SIGCONT)
         with flowing(bench, History(history.told[half:]), 1):
-            wait_until(lambda: bench.projector.applied == len(history.told))
+            eventually(lambda: bench.projector.applied == len(history.told))
     trouble = [line for line in bench.said if "Trying again" in line]
     assert bench.said.count("Connected again.") == len(trouble) <= 4, bench.said
     real.check_as_if_undisturbed(bench.endpoints, bench.topic, len(history.told))
@@ -187,6 +181,6 @@ def test_a_batch_whose_partition_another_process_moved_is_dropped(bench: Bench) 
     real.step_until(other, third)
     real.produce(bench.endpoints.bootstrap_servers, bench.topic, real.keyed(history.told[2 * third :]))
     before = bench.projector.applied
-    wait_until(lambda: bench.projector.step() >= 0 and applied(bench) == len(history.told))
+    eventually(lambda: bench.projector.step() >= 0 and applied(bench) == len(history.told))
     assert bench.projector.applied - before == len(history.told) - 2 * third
     real.check_as_if_undisturbed(bench.endpoints, bench.topic, len(history.told))

@@ -24,10 +24,10 @@ from tests.end_to_end.whole_ledger import (
     Position,
     check_as_if_undisturbed,
     check_every_event_once,
-    eventually,
     one_sentence,
 )
 from tests.servers import fresh_ledger, superuser_url, temporary_home
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,14 +144,6 @@ def check_as_if_undisturbed(disturbed: CommandLine, undisturbed: CommandLine) ->
     differing = [pair for pair in zip(found.events(), expected.events(), strict=True) if pair[0] != pair[1]]
     assert not differing, f"the first of {len(differing)} events that differ: {differing[0]}"
     assert disturbed.done("partners") == undisturbed.done("partners")
-
-
-def eventually(true: Callable[[], bool], within_s: float = 120.0, *, pause_s: float = 0.005) -> None:
-    """Wait until something holds."""
-    give_up_at = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < give_up_at, "did not come true in time"
-        time.sleep(pause_s)
 
 
 class Position:

@@ -5,10 +5,9 @@ The servers are the session's (`tests.servers`) or, for tests that kill servers,
 
 import datetime as dt
 import json
-import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg2
@@ -23,6 +22,7 @@ from infra.kafka.clients import read_committed_consumer
 from infra.postgres.connections import CHANNEL
 from producers.topics import TopicLayout, layouts
 from tests.servers import servers
+from tests.waiting import eventually
 
 DAY = dt.date(2024, 5, 1)
 
@@ -200,11 +200,3 @@ class Checkpoints:
         """Wait until more is on Kafka than now."""
         now = self.position()
         eventually(lambda: self.position() > now, within_s=60)
-
-
-def eventually(true: Callable[[], bool], within_s: float = 20.0) -> None:
-    """Wait until something holds."""
-    give_up_at = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < give_up_at, "did not come true in time"
-        time.sleep(0.05)

@@ -14,8 +14,9 @@ from infra.kafka import admin, clients
 from infra.kafka.ledger_topics import KafkaLedgerTopics, partition_of, relayed_position
 from producers.batches import transaction
 from producers.topics import Relayed, TopicLayout, Transaction, layouts
-from tests.infra.kafka.real import bootstrap, eventually, fresh_prefix, records_of
+from tests.infra.kafka.real import bootstrap, fresh_prefix, records_of
 from tests.producers.rows import ENROLLED, row_of, store_of, stored
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(90)
 

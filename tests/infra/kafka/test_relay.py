@@ -20,10 +20,10 @@ from tests.infra.kafka.real import (
     Ledger,
     assert_relayed_exactly_once,
     bootstrap,
-    eventually,
     fresh_prefix,
 )
 from tests.servers import fresh_database
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(90)
 
