@@ -16,6 +16,9 @@ from domain.errors import UnknownEventType
 CONTENT_TYPE = "application/cloudevents+json; charset=UTF-8"
 """The only header of a record."""
 
+TIER_CHANGE = "partner-ledger.tier-change.v1"
+"""The type of a record on the public topic of tier changes, which its writer and its readers share."""
+
 CURRENT_VERSION = 1
 
 

@@ -16,6 +16,7 @@ from functools import cached_property
 from eventsourcing.persistence import OperationalError
 from psycopg2.extensions import parse_dsn
 
+from consumers.tier_changes import TierChanges
 from domain.application import Ledger, Patience
 from domain.errors import ServiceUnreachable
 from domain.recording import LedgerStore
@@ -95,6 +96,13 @@ class Runtime:
     def events(self) -> Events:
         """The events themselves, on the reader's login: what explanations and histories cite."""
         return PostgresEvents(self.endpoints.read_database_url)
+
+    def tier_changes(self) -> TierChanges:
+        """Give the public topic of tier changes."""
+        from infra.kafka.tier_changes import KafkaTierChanges
+
+        topic = layouts(self.settings.kafka_partitions, self.settings.topic_prefix).tier_changes.name
+        return KafkaTierChanges(self.endpoints.bootstrap_servers, topic)
 
     def importer(self) -> tuple[Importer, FeedStaging]:
         """Make an importer and the staging that it uses; close the staging afterwards."""

@@ -30,10 +30,8 @@ from typing import Any
 import msgspec
 
 from domain import events, streams
-from domain.envelope import EventRow
+from domain.envelope import TIER_CHANGE, EventRow
 from domain.errors import IntegrityFault
-
-TYPE = "partner-ledger.tier-change.v1"
 
 _TOLD = frozenset({"PartnerEnrolled", "TierChanged", "MembershipEnded"})
 _ENCODER = msgspec.json.Encoder()
@@ -54,7 +52,7 @@ def tier_change(row: EventRow) -> tuple[str, bytes] | None:
         "specversion": "1.0",
         "id": str(row.position),
         "source": "/partner-ledger",
-        "type": TYPE,
+        "type": TIER_CHANGE,
         "subject": partner_id,
         "time": row.recorded_at.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "datacontenttype": "application/json",

@@ -19,6 +19,7 @@ from infra.cli.programmes import programme_commands
 from infra.cli.services import run_commands, services_commands
 from infra.cli.standings import partner_commands, standings_commands
 from infra.cli.story import story_commands
+from infra.cli.subscriptions import subscribe_commands
 from infra.settings import SettingsError
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ for commands in (story_commands, services_commands, facts_commands, standings_co
 app.add_typer(partner_commands, name="partner")
 app.add_typer(bonus_commands, name="bonus")
 app.add_typer(programme_commands, name="programme")
+app.add_typer(subscribe_commands, name="subscribe")
 app.add_typer(run_commands, name="run")
 
 UsageError: Any = typer.BadParameter.__base__

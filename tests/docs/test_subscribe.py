@@ -1,6 +1,7 @@
 """The example for subscribers, run as it stands in the document."""
 
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -17,6 +18,7 @@ from tests.end_to_end.command_line import CommandLine
 from tests.servers import fresh_ledger
 
 EXAMPLE = marked(DOCS / "how-to" / "subscribe.md", "run by tests/docs/test_subscribe.py")
+LOOK = marked(DOCS / "how-to" / "subscribe.md", "run by tests/docs/test_subscribe.py: look")
 PATIENCE_S = 60.0
 
 
@@ -87,3 +89,12 @@ def test_the_example_keeps_every_tier_and_skips_what_it_read_before(ledger: Comm
         .fetchall()
     )
     assert rows == [("P-1", "silver", "2024-02-20"), ("P-2", "bronze", "2024-01-15"), ("P-3", None, "2024-03-20")]
+
+
+def test_the_command_shows_what_there_is(ledger: CommandLine) -> None:
+    """As it stands in the document: the partners of one country."""
+    command, *arguments = shlex.split(LOOK.text)[2:]
+    assert command == "partner-ledger"
+    said = ledger.run(*arguments)
+    assert said.code == 0, said
+    assert [line.split()[2] for line in said.out.splitlines()] == ["P-1", "P-2", "P-1"]
