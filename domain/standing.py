@@ -1,7 +1,7 @@
 """A partner's standing: all that decisions need to know of it, and how each event changes it.
 
-`evolve` is the only way a standing changes, when an event is decided as when it is read back. Inside are ints of minor
-units and dates; the size grows with days and quarters, not with deals.
+`CHANGES` says how each event changes it, when an event is decided (`decisions.desk`) as when it is read back (`evolve`);
+nothing else does. Inside are ints of minor units and dates; the size grows with days and quarters, not with deals.
 """
 
 import datetime as dt
@@ -154,7 +154,7 @@ class Quarter:
 
 
 class Standing:
-    """A partner as decisions see it. Made from its `PartnerEnrolled`; changed by `evolve` alone."""
+    """A partner as decisions see it. Made from its `PartnerEnrolled`; changed as `CHANGES` says."""
 
     __slots__ = (
         "awarded",
@@ -208,7 +208,7 @@ class Standing:
         self.revenue = Revenue()
         self.quarters: dict[dt.date, Quarter] = {}
         self.processed = enrolled.enrolled_on
-        """Up to where `decisions.time` has looked at the calendar; where no event came of it, looking again is harmless."""
+        """The last date that `decisions.time` has decided; where no event came of it, deciding it again is harmless."""
         self.due: dt.date | None = None
         """The next date on which time alone may do something, as `decisions.time` worked it out; None when unknown."""
         self.due_under: Any = None

@@ -1,7 +1,7 @@
 """The pure decision function: (standing, fact or date, programmes, and for a reversal its deal) to events.
 
 There is no second implementation of a rule. The aggregate decides with it, replay decides again with it, and every
-event that it gives has already changed the standing by `domain.standing.evolve`. A fact is judged before anything is
+event that it gives has already changed the standing (`domain.standing.CHANGES`). A fact is judged before anything is
 decided on its behalf, so a refusal leaves the standing as it was; only an award must know what time does first, and is
 decided on a copy (`domain.application`).
 """

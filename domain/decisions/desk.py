@@ -26,7 +26,7 @@ class Desk:
             change(self.standing, event)
 
     def emit_sale(self, sale: e.SaleRecorded, net: int, qualifying: int) -> None:
-        """Record a deal whose amounts are at hand in minor units: to read them from it again would cost more than all else."""
+        """Record a deal whose amounts are at hand in minor units; reading them from it again would take a twentieth longer."""
         self.events.append(sale)
         take_sale(self.standing, sale, net, qualifying)
 

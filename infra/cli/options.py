@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from domain.programme import is_country
 from infra.bootstrap import Runtime
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
@@ -31,6 +32,16 @@ def parse_moment(text: str) -> dt.datetime:
         raise typer.BadParameter(f"{text!r} is not a moment (YYYY-MM-DDTHH:MM:SS, with an offset if wanted)") from None
 
 
+def parse_country(text: str) -> str:
+    """Read a country argument, in small letters too."""
+    if not is_country(text.upper()):
+        raise typer.BadParameter(f"{text!r} is not an ISO 3166-1 country code of two letters")
+    return text.upper()
+
+
+Country = Annotated[
+    str | None, typer.Option("--country", parser=parse_country, metavar="CC", help="One country only (ISO 3166-1).")
+]
 AsOf = Annotated[
     dt.date | None,
     typer.Option(

@@ -9,12 +9,11 @@ from domain.errors import Refused
 from domain.events import BonusAccrued, BonusClawedBack, KickbackSettled, TrainingCompleted
 from domain.money import format_amount
 from domain.outlook import Outlook, next_tier
-from domain.programme import is_country
 from domain.streams import partner_stream
 from infra.bootstrap import Runtime
 from infra.cli.bonuses import line_document, print_lines
 from infra.cli.console import amount, out, print_json, say, table
-from infra.cli.options import AsOf, Json, KnownAt, known_position
+from infra.cli.options import AsOf, Country, Json, KnownAt, known_position
 from infra.settings import load_settings
 from projections.as_of import counts_from, standing, until
 from projections.queries import PartnersAnswer, PartnerStanding, TiersAnswer
@@ -35,9 +34,7 @@ def tiers(
     *,
     as_of: AsOf = None,
     known_at: KnownAt = None,
-    country: Annotated[
-        str | None, typer.Option("--country", metavar="CC", help="One country only (ISO 3166-1).")
-    ] = None,
+    country: Country = None,
     json: Json = False,
 ) -> None:
     """Count the holders of each tier, by country. Ended partners hold none.
@@ -46,17 +43,11 @@ def tiers(
     """
     runtime = Runtime(load_settings(), say)
     position = known_position(runtime, known_at)
-    answer = runtime.read_models.tiers(as_of, up_to_position=position, country=_country(country))
+    answer = runtime.read_models.tiers(as_of, up_to_position=position, country=country)
     if json:
         print_json(_tiers_document(answer, tier_order(runtime, answer)))
     else:
         print_tiers(answer, tier_order(runtime, answer))
-
-
-def _country(code: str | None) -> str | None:
-    if code is not None and not is_country(code.upper()):
-        raise typer.BadParameter(f"{code!r} is not an ISO 3166-1 country code of two letters")
-    return None if code is None else code.upper()
 
 
 def tier_order(runtime: Runtime, answer: TiersAnswer) -> list[str]:

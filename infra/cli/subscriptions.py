@@ -10,7 +10,7 @@ import typer
 from consumers.tier_changes import Start, TierChange, read_tier_changes
 from infra.bootstrap import Runtime
 from infra.cli.console import out, say
-from infra.cli.options import parse_date
+from infra.cli.options import Country, parse_date
 from infra.settings import load_settings
 
 subscribe_commands = typer.Typer(
@@ -47,9 +47,7 @@ def tier_changes(
             help="Begin with the first one, with the next one, or with those recorded from this date on.",
         ),
     ] = "latest",
-    country: Annotated[
-        str | None, typer.Option("--country", metavar="CC", help="Only partners of this country (ISO 3166-1).")
-    ] = None,
+    country: Country = None,
     follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Wait for more, until Ctrl-C.")] = True,
     json: Annotated[
         bool, typer.Option("--json", help="Print the records themselves, one JSON document a line.")

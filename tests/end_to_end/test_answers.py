@@ -101,13 +101,15 @@ def test_a_wrong_programme_is_refused_by_line(
 def test_a_programme_is_published_once_listed_and_compared(ledger: CommandLine) -> None:
     """Told again it is there already; a later version must begin after what is recorded; a diff tells what changed."""
     old, new = shared("programmes", "partner-2011.yaml"), shared("programmes", "partner-2012.yaml")
+    ledger.done("programme", "publish", shared("programmes", "affinity-2006.yaml"))
     assert ledger.done("programme", "publish", old) == {"programme": "partner-2011", "published": True}
     assert ledger.done("programme", "publish", old)["published"] is False
     ledger.done("advance", "--to", "2012-01-01")
     refused = ledger.run("programme", "publish", new)
     assert refused.code == 1
     assert "2012-01-01" in refused.err
-    assert [version["programme"] for version in ledger.done("programme", "list")] == ["partner-2011"]
+    listed = [(version["programme"], version["until"]) for version in ledger.done("programme", "list")]
+    assert listed == [("affinity-2006", "2011-09-30"), ("partner-2011", None)], "the last day, as the table has it"
     assert ledger.done("programme", "show", "partner-2011")["programme"] == "partner-2011"
     changes = ledger.done("programme", "diff", "partner-2011", new)["changes"]
     assert {"a": None, "b": changes[-1]["b"]} == changes[-1]

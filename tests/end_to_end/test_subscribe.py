@@ -43,7 +43,7 @@ def test_the_whole_history_is_told_in_order(ledger: CommandLine) -> None:
 def test_a_country_and_a_date_narrow_it(ledger: CommandLine) -> None:
     """The date is that of recording, so what was recorded today begins today."""
     today = dt.datetime.now(dt.UTC).date()
-    of_france = ledger.run(*ALL, "--country", "FR").out
+    of_france = ledger.run(*ALL, "--country", "fr").out
     assert "P-3" in of_france
     assert "P-1" not in of_france
     since = ("subscribe", "tier-changes", "--no-follow", "--from")
@@ -76,8 +76,9 @@ def test_what_comes_is_told_until_ctrl_c(ledger: CommandLine, tmp_path: Path) ->
     assert said.err == ""
 
 
-def test_a_start_that_is_none_is_wrong_usage(ledger: CommandLine) -> None:
+@pytest.mark.parametrize("wrong", [("--from", "yesterday"), ("--country", "XX")])
+def test_a_start_or_country_that_is_none_is_wrong_usage(wrong: tuple[str, str], ledger: CommandLine) -> None:
     """The value is named."""
-    said = ledger.run("subscribe", "tier-changes", "--from", "yesterday")
+    said = ledger.run(*ALL, *wrong)
     assert said.code == 2
-    assert "'yesterday'" in said.err
+    assert f"'{wrong[1]}'" in said.err

@@ -93,10 +93,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_second_up_finds_the_first(home: Path) -> None:
-    """A second up returns the same endpoints, starts no process and takes no noticeable time."""
+    """A second up returns the same endpoints, starts no process and takes no noticeable time; so does a mere look."""
     first = servers_of(home)
     endpoints, before = first.up(), pids(first)
     second = servers_of(home)
+    assert second.found() == endpoints
+    assert servers_of(home.parent / "another").found() is None
     began = time.monotonic()
     assert second.up() == endpoints
     assert time.monotonic() - began < 2

@@ -114,7 +114,7 @@ def test_each_append_has_its_own_outcome(recorder: PostgresLedgerRecorder, postg
     kinds = [outcome if isinstance(outcome, list) else type(outcome) for outcome in outcomes]
     conflict = IntegrityError
     assert kinds == [[2], [3], conflict, conflict, conflict, conflict, Refused, StaleTerms, [4]]
-    assert run(postgres_urls.reader, "SELECT count(*), max(position) FROM ledger.event") == [(4, 4)]
+    assert transactions(postgres_urls) == [[1], [2], [3, 4]]
     assert recorder.look_up([("deal", "D1")], ["anna"]).persons == {"anna": "p-1"}
 
 
