@@ -7,11 +7,12 @@ was faster, the batch is looked up and decided again.
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from eventsourcing.application import Application
-from eventsourcing.persistence import IntegrityError, Mapper, OperationalError, Recording
+from eventsourcing.persistence import IntegrityError, Mapper, OperationalError, StoredEvent
 
 from domain import events as e
 from domain.aggregates import (
@@ -29,7 +30,7 @@ from domain.deal import Deal, deal_from
 from domain.errors import IntegrityFault, LedgerError, Refused, StaleTerms
 from domain.facts import RecordTraining, ReverseSale, RevokeCertificate, content_hash
 from domain.programme import Programme
-from domain.recording import Append, Head, Identity, IdentityKey, ImportProgress, LedgerStore, LookUp
+from domain.recording import Append, Head, Identity, IdentityKey, ImportProgress, LedgerStore, LookUp, TopicRecord
 from domain.streams import LEDGER, PROGRAMMES, partner_stream, roster_stream
 from domain.terms import Programmes
 
@@ -41,6 +42,16 @@ FOLLOW_LIMIT = 10_000
 
 MakeProgress = Callable[[Sequence[Outcome]], ImportProgress]
 Patience = Callable[[OperationalError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A batch as it was decided, with what its append carries; nothing of it is recorded yet."""
+
+    batch: Batch
+    outcomes: list[Outcome]
+    events: Sequence[StoredEvent]
+    append: Append
 
 
 def _no_patience(error: OperationalError) -> None:
@@ -65,9 +76,10 @@ class Ledger(Application[str]):
             }
         )
         self._store = cast("LedgerStore", self.recorder)
-        self._patience = patience
+        self.patience = patience
         self._programmes = ProgrammesAggregate()
         self._seen = 0
+        self._changed_by_others: Collection[str] | None = ()
         self._deal_events: dict[str, Sequence[e.Event]] = {}
 
     def construct_mapper(self) -> Mapper[str]:
@@ -87,7 +99,7 @@ class Ledger(Application[str]):
         def decide(batch: Batch) -> list[Outcome]:
             return [batch.tell(telling) for telling in tellings]
 
-        return self._decided(lambda: self._look_up(tellings), decide, make_progress)
+        return self._decided(lambda: self.look_up(tellings), decide, make_progress)
 
     def programmes(self) -> Programmes:
         """Give the programmes published so far."""
@@ -135,7 +147,7 @@ class Ledger(Application[str]):
             publishes=1,
             progress=make_progress([outcome]) if make_progress else None,
         )
-        self._append([LedgerEvent(PROGRAMMES, version, event, command_id)], append)
+        self._append(self._stored([LedgerEvent(PROGRAMMES, version, event, command_id)]), append)
         return outcome
 
     def advance(self, to: dt.date, command_id: str) -> bool:
@@ -157,13 +169,50 @@ class Ledger(Application[str]):
 
             try:
                 self._append(
-                    [LedgerEvent(LEDGER, version, e.LedgerAdvanced(to=to), command_id)],
+                    self._stored([LedgerEvent(LEDGER, version, e.LedgerAdvanced(to=to), command_id)]),
                     Append(judge=judge, ledger_date=to),
                 )
             except IntegrityError:
                 continue
             return True
         raise _contended(f"advance the ledger to {to}")
+
+    def drop_record(self, record: TopicRecord, reason: str, command_id: str) -> bool:
+        """Record that a record on Kafka is to be passed over: True, or False where that is recorded already.
+
+        Raises:
+            Refused: the store holds what the record says: it is genuine.
+
+        """
+        hash_hex = None if record.leaf_hash is None else record.leaf_hash.hex()
+        if record.leaf_hash is not None and (position := self._store.position_of(record.leaf_hash)) is not None:
+            raise Refused(
+                f"The record at partition {record.partition}, offset {record.offset} is event {position} of the store:"
+                " it is genuine and cannot be dropped."
+            )
+        key = ("dropped-record", f"{record.topic}/{record.partition}/{record.offset}/{hash_hex}")
+        for _ in range(MAX_ATTEMPTS):
+            found = self._store.look_up([key])
+            if key in found.identities:
+                return False
+            event = e.RecordDropped(
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                leaf_hash=hash_hex,
+                reason=reason,
+                dropped_on=found.head.today,
+            )
+            version = self._ledger_version() + 1
+            identity = Identity(*key, LEDGER, version, content_hash({"leaf_hash": hash_hex}))
+            try:
+                self._append(
+                    self._stored([LedgerEvent(LEDGER, version, event, command_id)]), Append(identities=[identity])
+                )
+            except IntegrityError:
+                continue
+            return True
+        raise _contended("drop the record")
 
     def decide_due(self, partner_ids: Sequence[str], command_id: str) -> int:
         """Decide what partners owe up to the ledger's date, in one transaction; give the number of events."""
@@ -197,49 +246,86 @@ class Ledger(Application[str]):
         make_progress: MakeProgress | None = None,
     ) -> list[Outcome]:
         for _ in range(MAX_ATTEMPTS):
-            found = look_up()
-            self._store_head = found.head
-            self._refresh(found.head)
-            batch = Batch(self, self._programmes.history, found, lambda: uuid.uuid4().hex)
+            decided = self.decide(look_up(), decide, make_progress)
             try:
-                outcomes = decide(batch)
-                append = Append(
-                    judge=_same_terms(found.head),
-                    identities=batch.identities,
-                    persons=batch.persons,
-                    progress=make_progress(outcomes) if make_progress else None,
-                )
-                if batch.events or append.progress:
-                    self._append(batch.events, append)
+                if decided.events or decided.append.progress:
+                    self._append(decided.events, decided.append)
             except (StaleTerms, IntegrityError):
-                self._evict(batch)
+                self.forget(decided)
                 continue
             except BaseException:
-                self._evict(batch)
+                self.forget(decided)
                 raise
-            self._keep(batch)
-            return outcomes
+            return decided.outcomes
         raise _contended("record the facts")
 
-    def _append(self, events: Sequence[LedgerEvent], append: Append) -> None:
+    def decide(
+        self,
+        found: LookUp,
+        decide: Callable[[Batch], list[Outcome]],
+        make_progress: MakeProgress | None = None,
+        before: Decided | None = None,
+    ) -> Decided:
+        """Decide a batch on what was looked up for it, and upon the batch `before` it, which is not recorded yet.
+
+        What it did is kept as if it were recorded: where it is not, `forget` it.
+        """
+        self._store_head = found.head
+        self._refresh(found.head)
+        new_pseudonym = lambda: uuid.uuid4().hex  # noqa: E731
+        batch = Batch(
+            self, self._programmes.history, found, new_pseudonym, before.batch if before is not None else None
+        )
+        try:
+            outcomes = decide(batch)
+            append = Append(
+                judge=_same_terms(found.head),
+                identities=batch.identities,
+                persons=batch.persons,
+                progress=make_progress(outcomes) if make_progress else None,
+            )
+            events = self._stored(batch.events)
+        except BaseException:
+            self._evict(batch)
+            raise
+        batch.before = None
+        self._keep(batch)
+        return Decided(batch, outcomes, events, append)
+
+    def _stored(self, events: Sequence[LedgerEvent]) -> list[StoredEvent]:
+        """Encode events. The library's `save` would look at each one's type by Protocol, and make a recording nobody reads."""
+        return [self.mapper.to_stored_event(event) for event in events]
+
+    def send(self, decided: Decided) -> list[int]:
+        """Put a decided batch into the store, once; any thread may. Give positions for `note_recorded`."""
+        return list(self.recorder.insert_events(decided.events, append=decided.append) or ())
+
+    def note_recorded(self, positions: Sequence[int]) -> None:
+        """Note what of the store is our own doing: the caches have it already."""
+        if positions and positions[0] == self._seen + 1:
+            self._seen = positions[-1]
+
+    def forget(self, decided: Decided) -> None:
+        """Forget a batch that was not recorded: what it looked at is read anew."""
+        self._evict(decided.batch)
+
+    def is_overtaken(self, decided: Decided) -> bool:
+        """Tell whether the last look-up saw that others have changed what a decided batch has looked at."""
+        others = self._changed_by_others
+        return others is None or any(aggregate.id in others for aggregate in decided.batch.touched)
+
+    def _append(self, events: Sequence[StoredEvent], append: Append) -> None:
         """Append; where the store goes away meanwhile, the very same append is tried again when it is back.
 
         The store recognises an append whose commit it has made but could not confirm.
         """
         while True:
             try:
-                recordings = self.save(*events, append=append)
+                positions = self.recorder.insert_events(events, append=append)
                 break
             except OperationalError as error:
-                self._patience(error)
-        if recordings:
-            last = recordings[-1].notification.id
-            if last - len(recordings) == self._seen:
-                self._seen = last
-
-    def save(self, *objs: Any, **kwargs: Any) -> list[Recording[str]]:
-        """Put events into the store as they are; the library's own way looks at every object's type by Protocol."""
-        return self.events.put(objs, **kwargs)
+                self.patience(error)
+        self.note_recorded(positions or ())
 
     def _evict(self, batch: Batch) -> None:
         for aggregate in batch.touched:
@@ -258,9 +344,15 @@ class Ledger(Application[str]):
             except KeyError:
                 return
 
+    def forget_all(self) -> None:
+        """Empty the cache, so that all is read anew; the library's `LRUCache.clear` leaves everything where it is found."""
+        for stream in list(cast("Any", self.repository.cache).cache):
+            self._forget(stream)
+
     # --- looking up: the shelf that a batch takes from ---
 
-    def _look_up(self, tellings: Sequence[Telling]) -> LookUp:
+    def look_up(self, tellings: Sequence[Telling]) -> LookUp:
+        """Read what deciding facts needs of the store; their batch is to be decided next."""
         keys: set[IdentityKey] = set()
         persons: set[str] = set()
         deals: set[str] = set()
@@ -299,10 +391,11 @@ class Ledger(Application[str]):
 
     def _follow(self, head: Head) -> None:
         """Drop from the cache what other writers have appended to since this process last looked."""
+        self._changed_by_others = ()
         if head.position != self._seen:
-            streams = self._store.streams_since(self._seen, FOLLOW_LIMIT)
+            streams = self._changed_by_others = self._store.streams_since(self._seen, FOLLOW_LIMIT)
             if streams is None:
-                cast("Any", self.repository.cache).clear()
+                self.forget_all()
             else:
                 for stream in streams:
                     self._forget(stream)
@@ -330,9 +423,13 @@ class Ledger(Application[str]):
         return cast("RosterAggregate | None", self._aggregate(roster_stream(country))) or roster_of(country)
 
     def _aggregate(self, stream: str) -> Aggregate | None:
-        self._load([stream])
         cache = self.repository.cache
-        return cast("Aggregate", cache.get(stream)) if cache is not None and _cached(cache, stream) else None
+        assert cache is not None
+        try:
+            return cast("Aggregate", cache.get(stream))
+        except KeyError:
+            self._load([stream])
+        return cast("Aggregate", cache.get(stream)) if _cached(cache, stream) else None
 
     def deal(self, deal_id: str) -> Deal:
         """Put a recorded deal together from its events."""

@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from domain import decisions
@@ -57,6 +58,11 @@ class Outcome:
 DUPLICATE = Outcome("duplicate")
 
 
+@cache
+def _recorded(events: int) -> Outcome:
+    return Outcome("recorded", events)
+
+
 class Shelf(Protocol):
     """Where a batch gets aggregates and deals from: the application, which has looked them up."""
 
@@ -82,10 +88,18 @@ class Shelf(Protocol):
 
 
 class Batch:
-    """Facts decided together. Afterwards `events`, `identities` and `persons` are to be appended."""
+    """Facts decided together. Afterwards `events`, `identities` and `persons` are to be appended.
+
+    `before` is a batch that is decided, but not recorded yet: its facts are known as if they were.
+    """
 
     def __init__(
-        self, shelf: Shelf, programmes: "Programmes", look_up: LookUp, new_pseudonym: Callable[[], str]
+        self,
+        shelf: Shelf,
+        programmes: "Programmes",
+        look_up: LookUp,
+        new_pseudonym: Callable[[], str],
+        before: "Batch | None" = None,
     ) -> None:
         self._shelf = shelf
         self._programmes = programmes
@@ -102,6 +116,10 @@ class Batch:
         self.events: list[LedgerEvent] = []
         self.identities: list[Identity] = []
         self.persons: dict[str, str] = {}
+        self.before = before
+        if before is not None:
+            self._known |= {(identity.kind, identity.key): identity for identity in before.identities}
+            self._persons |= before.persons
 
     @property
     def touched(self) -> Iterable[PartnerAggregate | RosterAggregate]:
@@ -127,7 +145,7 @@ class Batch:
         self._known[key] = identity
         self._contents[key] = content
         self.identities.append(identity)
-        return Outcome("recorded", events=len(self.events) - before)
+        return _recorded(len(self.events) - before)
 
     def decide_due(self, partner: PartnerAggregate, through: dt.date, command_id: str) -> None:
         """Decide what time alone does to a partner up to a date."""
@@ -149,20 +167,27 @@ class Batch:
         if known is None:
             return False
         if known.content_hash != hashed:
-            before = self._contents.get(key)
-            if before is None:
-                before = told_content(known.stream, self._shelf.recorded_fact(known))
-            raise Conflict(f"{_named(fact)} was told before with another content: {difference(before, content)}.")
+            raise Conflict(
+                f"{_named(fact)} was told before with another content: {difference(self._told(known), content)}."
+            )
         if isinstance(fact, RecordTraining):
             self._compare_person(fact, known)
         return True
+
+    def _told(self, known: Identity) -> dict[str, str | None]:
+        """Give the content that an identity was told with."""
+        key = known.kind, known.key
+        content = self._contents.get(key)
+        if content is None and self.before is not None:
+            content = self.before._contents.get(key)
+        return told_content(known.stream, self._shelf.recorded_fact(known)) if content is None else content
 
     def _compare_person(self, fact: RecordTraining, known: Identity) -> None:
         """Compare a training's person by way of the pseudonyms' table, and no more once it is forgotten."""
         pseudonym = self._persons.get(fact.person_id)
         if pseudonym == known.refers_to or known.refers_to is None:
             return
-        if known.refers_to in self.persons.values() or self._shelf.is_known_pseudonym(known.refers_to):
+        if known.refers_to in self._persons.values() or self._shelf.is_known_pseudonym(known.refers_to):
             raise Conflict(
                 f"{_named(fact)} was told before with another content:"
                 f" person {known.refers_to} (a pseudonym), now person_id {fact.person_id!r}."
@@ -226,16 +251,25 @@ class Batch:
         if known is None:
             raise UnknownReference(f"There is no deal {fact.deal_id!r} (yet): tell the sale first.")
         partner = self._partner(partner_id_of(known.stream) or "")
-        deal = self._deals.get(fact.deal_id)
-        if deal is None:
-            in_batch = self._deal_events.get(fact.deal_id)
-            deal = deal_from(in_batch) if in_batch is not None else self._shelf.deal(fact.deal_id)
-            self._deals[fact.deal_id] = deal
+        deal = self._deal(fact.deal_id)
         events = decisions.reverse_sale(partner.standing, deal, fact, self._programmes, self._ledger_date)
         for event in events:
             if getattr(event, "deal_id", None) == fact.deal_id:
                 deal.apply(event)
         return *self._record(partner, events, command_id, e.SaleReversed), fact.deal_id
+
+    def _deal(self, deal_id: str) -> Deal:
+        """Give a deal with all that was decided about it."""
+        deal = self._deals.get(deal_id)
+        if deal is None:
+            deal = self.before._deals.get(deal_id) if self.before is not None else None
+            if deal is None:
+                events = self._deal_events.get(deal_id)
+                if events is None and self.before is not None:
+                    events = self.before._deal_events.get(deal_id)
+                deal = deal_from(events) if events is not None else self._shelf.deal(deal_id)
+            self._deals[deal_id] = deal
+        return deal
 
     def _award(self, fact: AwardTier, command_id: str) -> tuple[str, int]:
         """Award a tier: first decide what all holders in the country owe, then count, all of it or nothing."""
@@ -271,7 +305,8 @@ class Batch:
     def _partner(self, partner_id: str) -> PartnerAggregate:
         partner = self._partners.get(partner_id)
         if partner is None:
-            partner = self._shelf.partner(partner_id)
+            partner = self.before._partners.get(partner_id) if self.before is not None else None
+            partner = partner or self._shelf.partner(partner_id)
             if partner is None:
                 raise UnknownReference(f"There is no partner {partner_id!r} (yet): tell the enrolment first.")
             self._partners[partner_id] = partner
@@ -280,7 +315,8 @@ class Batch:
     def _roster(self, country: str) -> RosterAggregate:
         roster = self._rosters.get(country)
         if roster is None:
-            roster = self._rosters[country] = self._shelf.roster(country)
+            roster = self.before._rosters.get(country) if self.before is not None else None
+            roster = self._rosters[country] = roster or self._shelf.roster(country)
         return roster
 
     def _record(

@@ -7,7 +7,7 @@ SHA-256(0x00 ‖ envelope) as in RFC 9162's Merkle trees, is stored with the row
 
 import datetime as dt
 import hashlib
-from typing import Any
+from functools import lru_cache
 
 import msgspec
 
@@ -63,28 +63,57 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         return self.subject
 
 
-_ATTRIBUTES = msgspec.json.Encoder()
+_ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Envelope)
 
 
+class _Version1(msgspec.Struct, frozen=True, gc=False):
+    """The fields of envelope version 1, in their order; encoding a struct takes a fifth of the time of a dict."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    datacontenttype: str
+    envelopeversion: int
+    position: int
+    streamversion: int
+    schemaversion: int
+    businessdate: dt.date | None
+    actor: str
+    commandid: str
+    data: msgspec.Raw
+
+
 def _version_1(row: EventRow) -> bytes:
-    attributes: dict[str, Any] = {
-        "specversion": "1.0",
-        "id": str(row.position),
-        "source": "/partner-ledger",
-        "type": row.type,
-        "subject": row.stream,
-        "time": row.recorded_at.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        "datacontenttype": "application/json",
-        "envelopeversion": 1,
-        "position": row.position,
-        "streamversion": row.version,
-        "schemaversion": row.schema_version,
-        "businessdate": row.business_date,
-        "actor": row.actor,
-        "commandid": row.command_id,
-    }
-    return b"".join((_ATTRIBUTES.encode(attributes)[:-1], b',"data":', row.data, b"}"))
+    position = row.position
+    return _ENCODER.encode(
+        _Version1(
+            "1.0",
+            str(position),
+            "/partner-ledger",
+            row.type,
+            row.stream,
+            _time(row.recorded_at),
+            "application/json",
+            1,
+            position,
+            row.version,
+            row.schema_version,
+            row.business_date,
+            row.actor,
+            row.command_id,
+            msgspec.Raw(row.data),
+        )
+    )
+
+
+@lru_cache(maxsize=64)
+def _time(recorded_at: dt.datetime) -> str:
+    """Give a time as envelopes have it; the events of one append share theirs."""
+    return recorded_at.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 _VERSIONS = {1: _version_1}

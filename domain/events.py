@@ -61,6 +61,25 @@ class LedgerAdvanced(Event, frozen=True, kw_only=True, gc=False):
         return self.to
 
 
+class RecordDropped(Event, frozen=True, kw_only=True, gc=False):
+    """A record on Kafka that the event store does not hold is passed over from now on, by whoever reads the topic.
+
+    `leaf_hash` is that of the record's value in hex (SHA-256 over 0x00 and the value), None for a record without a value.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    leaf_hash: str | None
+    reason: str
+    dropped_on: dt.date
+
+    @property
+    def business_date(self) -> dt.date:
+        """The day on which it was dropped."""
+        return self.dropped_on
+
+
 # --- facts about a partner --------------------------------------------------------------------------------------------
 
 

@@ -72,7 +72,10 @@ def told_content(stream: str, event: e.Event) -> dict[str, str | None]:
 
 def plain(amount: Decimal) -> str:
     """Give an amount without trailing zeros, so that 100.0 and 100.00 are the same."""
-    return f"{amount.normalize():f}"
+    text = str(amount)
+    if text.isascii() and text.replace(".", "", 1).isdigit():
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{amount.normalize():f}"  # the same for any other, a negative or a very small one, in twice the time
 
 
 def difference(before: dict[str, str | None], told: dict[str, str | None]) -> str:

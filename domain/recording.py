@@ -8,14 +8,16 @@ import datetime as dt
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+from uuid import UUID
 
+import msgspec
 from eventsourcing.persistence import StoredEvent
 
 IdentityKey = tuple[str, str]
 """(kind, key): the one thing for ever that a fact is about (rules.md, Identity)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class LedgerStoredEvent(StoredEvent):
     """A stored event with what the ledger keeps beside it.
 
@@ -26,6 +28,27 @@ class LedgerStoredEvent(StoredEvent):
     schema_version: int = 1
     business_date: dt.date | None = None
     command_id: str = ""
+
+    def __init__(  # noqa: PLR0917 - in the order of the fields
+        self,
+        originator_id: UUID | str,
+        originator_version: int,
+        topic: str,
+        state: bytes,
+        schema_version: int = 1,
+        business_date: dt.date | None = None,
+        command_id: str = "",
+    ) -> None:
+        """Set all fields at once, in a third of the time of a frozen dataclass's own way."""
+        self.__dict__.update(
+            originator_id=originator_id,
+            originator_version=originator_version,
+            topic=topic,
+            state=state,
+            schema_version=schema_version,
+            business_date=business_date,
+            command_id=command_id,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +68,7 @@ class Head:
     today: dt.date
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True, gc=False):
     """One recorded identity: where its fact stands, and a hash of its normalised content.
 
     `refers_to` is the deal of a reversal, the person's pseudonym of a training, else None.
@@ -106,6 +128,16 @@ class Append:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicRecord:
+    """A record on Kafka by its place, and the leaf hash of its value (None where it has none)."""
+
+    topic: str
+    partition: int
+    offset: int
+    leaf_hash: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class LookUp:
     """What the store knows of the identities and persons asked for, and the head row, read together."""
 
@@ -140,6 +172,10 @@ class LedgerStore(Protocol):
 
     def streams_since(self, position: int, limit: int) -> Collection[str] | None:
         """Give the streams appended to after a position; None where those are more events than the limit."""
+        ...
+
+    def position_of(self, leaf_hash: bytes) -> int | None:
+        """Give the position of the event with this leaf hash; None where the store holds none. Reads all of the store."""
         ...
 
     def partner_ids(self, after: str | None, limit: int) -> Sequence[str]:

@@ -185,13 +185,21 @@ SAMPLES: tuple[e.Event, ...] = (
     ),
     e.SeatTaken(partner_id="CH-0001", tier="platinum", effective_on=day("2012-03-05")),
     e.SeatFreed(partner_id="CH-0001", tier="platinum", effective_on=day("2012-06-01")),
+    e.RecordDropped(
+        topic="partner-ledger.events",
+        partition=3,
+        offset=17,
+        leaf_hash="ab" * 32,
+        reason="forged",
+        dropped_on=day("2012-06-02"),
+    ),
 )
 
 
 def stream_of(event: e.Event) -> str:
     if isinstance(event, e.ProgrammePublished):
         return PROGRAMMES
-    if isinstance(event, e.LedgerAdvanced):
+    if isinstance(event, e.LedgerAdvanced | e.RecordDropped):
         return LEDGER
     if isinstance(event, e.SeatTaken | e.SeatFreed):
         return roster_stream("CH")

@@ -1,9 +1,12 @@
 """Rows of feeds read as facts: what is refused for its shape alone, and how it is said."""
 
+import datetime as dt
+from decimal import Decimal
+
 import pytest
 
 from domain.errors import InvalidInput
-from domain.facts import RecordSale, read_fact
+from domain.facts import FACT_TYPES, Fact, RecordSale, fact_from_json, fact_json, read_fact
 
 SALE = {
     "deal_id": "D 1/é",
@@ -54,3 +57,53 @@ def test_all_that_is_wrong_with_a_row_is_said_at_once() -> None:
     """So that it is mended once."""
     with pytest.raises(InvalidInput, match=r"^closed_on .*; amount .*\.$"):
         read_fact(RecordSale, {**SALE, "closed_on": "soon", "amount": "much"})
+
+
+PARTNER = {"partner_id": "CH-0001"}
+ROWS = {
+    "partner": [
+        {
+            **PARTNER,
+            "name": 'Ä \\ "x" \n AG',
+            "country": "CH",
+            "currency": "CHF",
+            "enrolled_on": "0999-12-31",
+            "tier": tier,
+        }
+        for tier in ("", "gold")
+    ],
+    "membership": [{**PARTNER, "change": "end", "on": "2012-02-10", "reason": reason} for reason in ("", "é\u2028")],
+    "training": [
+        {**PARTNER, "completion_id": "C1", "person_id": "anna", "course": "CL-101", "completed_on": "2012-02-29"}
+    ],
+    "revocation": [{"completion_id": "C1", "revoked_on": "9999-12-31"}],
+    "deal": [SALE, {**SALE, "amount": "000000000000000001.0000000000", "source_ref": "crm:1"}],
+    "reversal": [
+        {"reversal_id": "R1", "deal_id": "D1", "reversed_on": "2012-02-10", "amount": amount}
+        for amount in ("", "-0.10", "999999999999999999.9999999999")
+    ],
+    "award": [{**PARTNER, "tier": "gold", "awarded_on": "2012-02-10", "awarded_by": "the board", "reason": ""}],
+}
+
+
+@pytest.mark.parametrize("kind", FACT_TYPES)
+def test_a_fact_comes_back_from_its_json_as_it_was(kind: str) -> None:
+    """Every value and its type, digits of amounts included; and it is as unchangeable."""
+    for row in ROWS[kind]:
+        fact = read_fact(FACT_TYPES[kind], row)
+        back = fact_from_json(type(fact), fact_json(fact).decode())
+        assert back == fact
+        assert [(name, type(value), str(value)) for name, value in _values(back)] == [
+            (name, type(value), str(value)) for name, value in _values(fact)
+        ]
+        assert (back.identity_key, back.business_date, repr(back)) == (
+            fact.identity_key,
+            fact.business_date,
+            repr(fact),
+        )
+        with pytest.raises(ValueError, match="frozen"):
+            setattr(back, _values(back)[0][0], "other")
+
+
+def _values(fact: Fact) -> list[tuple[str, str | dt.date | Decimal | None]]:
+    return list(fact)

@@ -6,6 +6,7 @@ import pytest
 
 from domain import events as e
 from domain.facts import Fact
+from domain.identity import plain
 from tests.domain import programmes as p
 from tests.domain.history import (
     History,
@@ -211,3 +212,23 @@ def test_a_refused_training_gives_nobody_a_pseudonym() -> None:
     )
     ledger.refusal(train("C1", "P", "anna", "CL-101", "2012-02-01"))
     assert ledger._persons == {}
+
+
+@pytest.mark.parametrize(
+    ("told", "plain_text"),
+    [
+        ("100", "100"),
+        ("100.00", "100"),
+        ("0.10", "0.1"),
+        ("007.50", "7.5"),
+        ("0", "0"),
+        ("0.00", "0"),
+        ("-40.00", "-40"),
+        ("-0.00", "-0"),
+        ("0.0000000010", "0.000000001"),
+        ("999999999999999999.9999999999", "999999999999999999.9999999999"),
+    ],
+)
+def test_an_amount_in_an_identity_has_no_trailing_zeros(told: str, plain_text: str) -> None:
+    """The same text however it was told: hashes in every store rest on it."""
+    assert plain(Decimal(told)) == plain_text == f"{Decimal(told).normalize():f}"
