@@ -4,17 +4,23 @@ A batch's rows and its offsets are written in one database transaction, whose fi
 next offset, only where it stands at the offset that the batch started from. So a process that was killed has written a
 batch whole or not at all, and of two that believe to own a partition one writes nothing. Kafka's own committed offsets are
 not used: on assignment the projector seeks to the stored ones.
+
+Nothing is applied that the event store does not hold (ADR 0008): a batch's transaction compares its leaf hashes with the
+store's before it writes a row. While the database takes one batch, the next is read and folded; only one is under way.
 """
 
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
-from consumers.sequencing import Applied, Parked, Received, SourceRecord, StreamState, receive, sort_out
+from consumers.applying import CannotApply, Folded, Writing, apply_one_by_one, fold_batch
+from consumers.parked import ParkedStore, retry_dropped
+from consumers.remembered import Remembered
+from consumers.sequencing import Applied, Received, SourceRecord, receive, sort_out
 from domain.errors import ServiceUnreachable
-from projections.fold import Rows, fold
 
 Say = Callable[[str], None]
 """Where the projector's few lines for a person go."""
@@ -32,20 +38,23 @@ class TopicIdentity(NamedTuple):
     topic_id: str
 
 
+class Place(NamedTuple):
+    """Where a partition stands: its next offset, and how many retries have changed its streams behind a projector's back."""
+
+    next_offset: int
+    retries: int
+
+
 class Move(NamedTuple):
-    """A partition's next offset, from where a batch started to behind its last record."""
+    """A partition's step from where a batch started to behind its last record."""
 
     partition: int
-    started_from: int
+    started_from: Place
     next_offset: int
 
 
 class PartitionMoved(Exception):
-    """A partition does not stand where the batch started: another process owns it, or another build is live."""
-
-
-class CannotApply(Exception):
-    """Something in these records cannot be folded or written; the message says what. Nothing of them was written."""
+    """A partition does not stand where the batch started: another process owns it, a retry was here, another build is live."""
 
 
 class EventSource(Protocol):
@@ -77,40 +86,23 @@ class EventSource(Protocol):
         ...
 
 
-class Writing(Applied, Protocol):
-    """What can be written within a batch's transaction."""
-
-    def trial(self) -> AbstractContextManager[None]:
-        """Undo what was written inside, and that alone, if `CannotApply` is raised."""
-        ...
-
-    def write(self, rows: Rows, streams: Mapping[str, StreamState]) -> None:
-        """Write a fold's rows and the new state of its streams, and count its events as applied.
-
-        Raises:
-            CannotApply: the database refuses something in them.
-
-        """
-        ...
-
-    def park(self, parked: Sequence[Parked]) -> None:
-        """Keep records for a retry."""
-        ...
-
-
-class ProjectionStore(Protocol):
+class ProjectionStore(ParkedStore, Protocol):
     """The live build, to write to. Adapter: `infra.postgres.projections.store.PostgresProjectionStore`.
 
     Every method raises `ServiceUnreachable` where the database does not answer; nothing was written then.
     """
 
-    def start(self, topic: TopicIdentity, partitions: Collection[int]) -> Mapping[int, int]:
-        """Give the offsets to read the partitions from; 0 for one never seen.
+    def start(self, topic: TopicIdentity, partitions: Collection[int]) -> Mapping[int, Place]:
+        """Give the places to read the partitions from; offset 0 for one never seen.
 
         Raises:
             IntegrityFault: the stored offsets are those of another cluster or topic.
 
         """
+        ...
+
+    def committed(self) -> Applied:
+        """Give what is known of the streams outside of any batch; may be asked while a batch is under way."""
         ...
 
     def batch(self, topic: str, moves: Sequence[Move]) -> AbstractContextManager[Writing]:
@@ -123,35 +115,17 @@ class ProjectionStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
         ...
 
 
-def apply(records: Sequence[Received], writing: Writing) -> int:
-    """Apply records in order, parking what cannot be; gives the number of events applied.
+class _UnderWay(NamedTuple):
+    """A batch that is being written, and its records, should it have to be applied one by one."""
 
-    A fault in one record spoils the rows of all: then halves are tried, down to the record at fault, which parks.
-    """
-    try:
-        with writing.trial():
-            return _apply_together(records, writing)
-    except CannotApply as error:
-        if len(records) == 1:
-            writing.park([Parked(records[0], f"It cannot be applied: {error}")])
-            return 0
-    middle = len(records) // 2
-    return apply(records[:middle], writing) + apply(records[middle:], writing)
-
-
-def _apply_together(records: Sequence[Received], writing: Writing) -> int:
-    sequenced = sort_out(records, writing)
-    try:
-        rows = fold(sequenced.apply)
-    except Exception as error:  # whatever is wrong with an event or its fold parks its stream, with the error
-        raise CannotApply(f"{type(error).__name__}: {error}") from error
-    writing.write(rows, sequenced.streams)
-    writing.park(sequenced.park)
-    return len(sequenced.apply)
+    writing: "Future[None]"
+    records: Sequence[Received]
+    moves: Sequence[Move]
+    folded: Folded
 
 
 class Projector:
@@ -163,8 +137,13 @@ class Projector:
         self._say = say
         self._topic: TopicIdentity | None = None
         self._assigned: Collection[int] = ()
-        self._next: Mapping[int, int] | None = None
+        self._next: dict[int, Place] | None = None
         """Where each partition is read from next; None where this has to be read from the store first."""
+        self._known: Remembered | None = None
+        self._writer = ThreadPoolExecutor(1, "projector-writer")
+        self._under_way: _UnderWay | None = None
+        self.handled = 0
+        """Records of which it is known that they were applied, skipped as repeats, passed over or parked."""
         self.applied = 0
         self.last_position = 0
 
@@ -195,50 +174,134 @@ class Projector:
                     pause_s = 0.0
                 progress.note(self.applied, self.last_position)
         finally:
-            self._source.close()
-            self._store.close()
+            self.close()
 
-    def step(self) -> int:
-        """Poll once and apply what came, in one transaction; gives the number of records handled."""
-        if self._next is None and self._assigned:
-            self._seek_to_stored()
+    def close(self) -> None:
+        """Finish the batch under way and leave the group."""
+        self._writer.shutdown()
+        self._source.close()
+        self._store.close()
+
+    def step(self) -> None:
+        """Poll once, and have what came written while the next step polls; `finish` waits for it."""
+        if self._next is None:
+            self._abandon()
+            if self._assigned:
+                self._seek_to_stored()
         polled = self._source.poll()
         assigned = self._source.assigned_anew()
         if assigned is not None:
             self._assigned = assigned
             self._next = None
         if self._next is None or self._topic is None:
-            return 0  # the partitions changed hands: what came is read again from the stored offsets
-        return self._apply(self._topic.topic, self._next, polled) if polled else 0
+            return  # the partitions changed hands: what came is read again from the stored offsets
+        if polled:
+            self._take(self._topic.topic, polled)
+        else:
+            self.finish()
+
+    @property
+    def under_way(self) -> int:
+        """The number of records taken that are being written."""
+        return 0 if self._under_way is None else len(self._under_way.records)
+
+    def finish(self) -> None:
+        """Wait until what was taken is written; if it has to be read again, the next step does."""
+        try:
+            self._settle()
+        except _StartAgain:
+            self._next = None
 
     def _seek_to_stored(self) -> None:
         topic = self._source.identity()
-        next_offsets = dict(self._store.start(topic, self._assigned))
-        self._source.seek(next_offsets)
-        self._topic, self._next = topic, next_offsets
+        retry_dropped(self._store)
+        places = dict(self._store.start(topic, self._assigned))
+        self._known = Remembered(self._store.committed(), self._settle)
+        self._source.seek({partition: place.next_offset for partition, place in places.items()})
+        self._topic, self._next = topic, places
 
-    def _apply(self, topic: str, next_offsets: Mapping[int, int], polled: Mapping[int, Sequence[SourceRecord]]) -> int:
+    def _take(self, topic: str, polled: Mapping[int, Sequence[SourceRecord]]) -> None:
+        assert self._next is not None and self._known is not None, "checked by the only caller"  # noqa: PT018
+        places = self._next
         records: list[Received] = []
         moves: list[Move] = []
         for partition, batch in sorted(polled.items()):
-            start = next_offsets.get(partition)
-            if start is None or batch[0].offset < start:
+            start = places.get(partition)
+            if start is None or batch[0].offset < start.next_offset:
                 self._next = None  # fetched before a change of hands: read again from the stored offsets
-                return 0
+                return
             moves.append(Move(partition, start, batch[-1].offset + 1))
             records += [receive(topic, partition, record) for record in batch]
-        self._next = None  # until the commit is known to have happened
         try:
-            with self._store.batch(topic, moves) as writing:
-                applied = apply(records, writing)
+            sequenced = sort_out(records, self._known)
+            folded = None if sequenced.faulty else fold_batch(sequenced, self._store.payload)
+            self._settle()
+        except CannotApply:
+            folded = None
+        except _StartAgain:
+            self._next = None
+            return
+        if folded is None:
+            self._take_with_faults(topic, records, moves)
+            return
+        self._known.note(sequenced)
+        self._under_way = _UnderWay(self._writer.submit(self._write, topic, moves, folded), records, moves, folded)
+        self._next = {**places, **{m.partition: Place(m.next_offset, m.started_from.retries) for m in moves}}
+
+    def _write(self, topic: str, moves: Sequence[Move], folded: Folded) -> None:
+        """Write a batch; runs on the writer's thread."""
+        with self._store.batch(topic, moves) as writing:
+            writing.write(folded)
+
+    def _settle(self) -> None:
+        """Wait until the batch under way is written.
+
+        Raises:
+            _StartAgain: it was not written as it was folded, or changes what waits: the stored offsets tell where to go on.
+            ServiceUnreachable: the database does not answer.
+
+        """
+        batch, self._under_way = self._under_way, None
+        if batch is None:
+            return
+        try:
+            batch.writing.result()
         except PartitionMoved:
-            return 0
-        self._next = {**next_offsets, **{move.partition: move.next_offset for move in moves}}
+            raise _StartAgain from None
+        except CannotApply:
+            assert self._topic is not None, "a batch was under way"
+            self._take_with_faults(self._topic.topic, batch.records, batch.moves)
+            raise _StartAgain from None
+        self._count(batch.records, batch.folded.applied)
+        if batch.folded.drops:
+            raise _StartAgain  # which retries the streams that wait behind what was dropped
+
+    def _abandon(self) -> None:
+        """Let the batch under way end, well or not: the stored offsets tell."""
+        batch, self._under_way = self._under_way, None
+        if batch is not None and batch.writing.exception() is None:
+            self._count(batch.records, batch.folded.applied)
+
+    def _take_with_faults(self, topic: str, records: Sequence[Received], moves: Sequence[Move]) -> None:
+        """Apply a batch one by one, at once; afterwards all is read from the store again."""
+        self._next = None
+        try:
+            self._settle()
+            with self._store.batch(topic, moves) as writing:
+                applied = apply_one_by_one(records, writing, self._store.payload)
+        except (PartitionMoved, _StartAgain):
+            return
+        self._count(records, applied)
+
+    def _count(self, records: Sequence[Received], applied: int) -> None:
+        self.handled += len(records)
         self.applied += applied
-        self.last_position = max(
-            self.last_position, max((r.envelope.position for r in records if r.envelope is not None), default=0)
-        )
-        return len(records)
+        positions = (record.recorded.envelope.position for record in records if record.recorded is not None)
+        self.last_position = max(self.last_position, max(positions, default=0)) if applied else self.last_position
+
+
+class _StartAgain(Exception):
+    """What was prepared rests on a batch that was not written as prepared: read again from the stored offsets."""
 
 
 class _Progress:

@@ -33,21 +33,32 @@ class SourceRecord(Protocol):
     def value(self) -> bytes | None: ...  # noqa: D102
 
 
-class Received(NamedTuple):
+class Received(msgspec.Struct, frozen=True, gc=False):
     """A record read, with the stream it belongs to by its key, which decided its partition.
 
-    `recorded` is None where it cannot be read; `fault` then says why, and `envelope` is there if that much could be opened.
+    `recorded` is None where it cannot be applied as it is; `fault` then says why. `position` is the one that it claims, None
+    where not even that can be read.
     """
 
     topic: str
     partition: int
     offset: int
-    key: bytes | None
-    value: bytes | None
+    source: SourceRecord
     stream: str
-    envelope: Envelope | None
     recorded: Recorded | None
     fault: str | None
+    position: int | None
+
+    @property
+    def leaf_hash(self) -> bytes | None:
+        """The hash of the record's value; None where it has none."""
+        if self.recorded is not None:
+            return self.recorded.leaf_hash
+        return None if self.source.value is None else leaf_hash(self.source.value)
+
+    def found_faulty(self, fault: str) -> "Received":
+        """Give the same record, known not to be one that can be applied."""
+        return msgspec.structs.replace(self, recorded=None, fault=fault)
 
 
 class Parked(NamedTuple):
@@ -57,7 +68,7 @@ class Parked(NamedTuple):
     reason: str
 
 
-class StreamState(NamedTuple):
+class StreamState(msgspec.Struct, frozen=True, gc=False):
     """What was applied of a stream last, and the partition that all of it came from."""
 
     partition: int
@@ -67,49 +78,70 @@ class StreamState(NamedTuple):
 
 @dataclass(slots=True)
 class Sequenced:
-    """A batch sorted out. `streams` holds the new state of each stream that has something to apply."""
+    """A batch sorted out. `streams` holds the new state of each stream that has something to apply.
+
+    `faulty`: a record parks for a reason of its own, not only because it waits behind another one.
+    """
 
     apply: list[Recorded] = field(default_factory=list)
     park: list[Parked] = field(default_factory=list)
     repeats: int = 0
+    faulty: bool = False
     streams: dict[str, StreamState] = field(default_factory=dict)
 
 
+ParkedStream = tuple[int, str]
+"""A stream waits in the partition where one of its records parked: that is where its later ones come."""
+
+
 class Applied(Protocol):
-    """What the projections know of the streams, as the batch's transaction sees it."""
+    """What the projections know of the streams."""
 
     def stream_states(self, streams: Collection[str]) -> Mapping[str, StreamState]:
         """Give the last applied version of those streams that have one."""
         ...
 
-    def parked_streams(self, streams: Collection[str]) -> Collection[str]:
-        """Give those of the streams that are parked."""
+    def parked_streams(self, partitions: Collection[int]) -> Collection[ParkedStream]:
+        """Give the streams that are parked in these partitions."""
         ...
 
-    def applied_hashes(self, versions: Collection[tuple[str, int]]) -> Mapping[tuple[str, int], bytes]:
-        """Give the leaf hashes under which versions of streams were applied."""
+    def applied_hashes(self, positions: Collection[int]) -> Mapping[int, bytes]:
+        """Give the leaf hashes of the events applied at these positions."""
         ...
+
+
+class _Claim(msgspec.Struct, frozen=True, gc=False):
+    """As much of an envelope as has to be read to ask the store about it."""
+
+    position: int
+
+
+_CLAIMS = msgspec.json.Decoder(_Claim)
 
 
 def receive(topic: str, partition: int, record: SourceRecord) -> Received:
     """Read a record: open its envelope, decode its event, compute its leaf hash."""
-    offset, key, value = record.offset, record.key, record.value
-    envelope: Envelope | None = None
+    offset, value = record.offset, record.value
     try:
         if value is None:
             raise ValueError("it has no value")
         envelope = open_envelope(value)
-        _check_identity(envelope, key)
+        _check_identity(envelope, record.key)
         event = decode(envelope.type, envelope.schemaversion, envelope.data)
     except (ValueError, RecursionError, UnknownEventType, msgspec.MsgspecError) as error:
         fault = f"The record at partition {partition}, offset {offset} cannot be read: {error}"
-        stream = _stream_of(partition, offset, key)
-        if envelope is not None and envelope.subject != stream:
-            envelope = None
-        return Received(topic, partition, offset, key, value, stream, envelope, None, fault)
-    stream = envelope.subject
+        stream = _stream_of(partition, offset, record.key)
+        return Received(topic, partition, offset, record, stream, None, fault, _claimed_position(value))
     recorded = Recorded(topic, partition, offset, envelope, event, leaf_hash(value))
-    return Received(topic, partition, offset, key, value, stream, envelope, recorded, None)
+    return Received(topic, partition, offset, record, envelope.subject, recorded, None, envelope.position)
+
+
+def _claimed_position(value: bytes | None) -> int | None:
+    try:
+        position = _CLAIMS.decode(value or b"").position
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    return position if 0 < position <= MAX_POSITION else None
 
 
 def _check_identity(envelope: Envelope, key: bytes | None) -> None:
@@ -134,37 +166,51 @@ def sort_out(records: Sequence[Received], applied: Applied) -> Sequenced:
     result = Sequenced()
     streams = {record.stream for record in records}
     states = dict(applied.stream_states(streams))
-    parked = set(applied.parked_streams(streams))
-    hashes = dict(applied.applied_hashes(_seen_before(records, states)))
+    parked = set(applied.parked_streams({record.partition for record in records}))
+    seen = _seen_before(records, states)
+    hashes: Mapping[int, bytes] = applied.applied_hashes(seen) if seen else {}
+    news = result.streams
     for record in records:
         stream = record.stream
-        if (at := record.recorded) is None:
-            parked.add(stream)
+        at = record.recorded
+        if at is None:
+            parked.add((record.partition, stream))
             result.park.append(Parked(record, record.fault or "The record cannot be read."))
+            result.faulty = True
             continue
         state = states.get(stream)
         version = at.envelope.streamversion
         last = 0 if state is None else state.version
-        if version == last + 1 and stream not in parked and (state is None or state.partition == record.partition):
-            states[stream] = result.streams[stream] = StreamState(record.partition, version, at.leaf_hash)
-            hashes[stream, version] = at.leaf_hash
+        waits = bool(parked) and (record.partition, stream) in parked
+        if version == last + 1 and not waits and (state is None or state.partition == record.partition):
+            states[stream] = news[stream] = StreamState(record.partition, version, at.leaf_hash)
             result.apply.append(at)
-        elif version <= last and hashes.get((stream, version)) == at.leaf_hash:
+        elif version <= last and _hash_of(at, hashes, result.apply) == at.leaf_hash:
             result.repeats += 1
         else:
-            result.park.append(Parked(record, _why(record, version, state, waits=stream in parked)))
-            parked.add(stream)
+            result.park.append(Parked(record, _why(record, version, state, waits=waits)))
+            parked.add((record.partition, stream))
+            result.faulty = result.faulty or not waits
     return result
 
 
-def _seen_before(records: Sequence[Received], states: Mapping[str, StreamState]) -> set[tuple[str, int]]:
+def _seen_before(records: Sequence[Received], states: Mapping[str, StreamState]) -> set[int]:
+    """Give the positions of records that may be repeats of what was applied before."""
     return {
-        (record.stream, version)
+        envelope.position
         for record in records
         if record.recorded is not None
         and (state := states.get(record.stream)) is not None
-        and (version := record.recorded.envelope.streamversion) <= state.version
+        and (envelope := record.recorded.envelope).streamversion <= state.version
     }
+
+
+def _hash_of(record: Recorded, before: Mapping[int, bytes], now: Sequence[Recorded]) -> bytes | None:
+    """Give the hash under which its position was applied: before, or in this batch; repeats are rare, so it is looked for."""
+    position = record.envelope.position
+    if (known := before.get(position)) is not None:
+        return known
+    return next((at.leaf_hash for at in now if at.envelope.position == position), None)
 
 
 def _why(record: Received, version: int, state: StreamState | None, *, waits: bool) -> str:

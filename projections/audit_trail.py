@@ -1,13 +1,13 @@
 """The audit trail: each event once, with where it stands in the store and on Kafka, who recorded it when, and its hash."""
 
 import datetime as dt
-from typing import NamedTuple
 
 from projections.recorded import Recorded
+from projections.row import Row, in_hex
 
 
-class AuditRow(NamedTuple):
-    """One event. `leaf_hash` was recomputed from what Kafka held, to be compared with the store's."""
+class AuditRow(Row, frozen=True, array_like=True, gc=False):
+    """One event. `leaf_hash`, in hex, was recomputed from what Kafka held, to be compared with the store's."""
 
     position: int
     stream: str
@@ -20,7 +20,7 @@ class AuditRow(NamedTuple):
     topic: str
     partition: int
     offset: int
-    leaf_hash: bytes
+    leaf_hash: str
     programme: str | None
 
 
@@ -39,6 +39,6 @@ def audit_row(at: Recorded) -> AuditRow:
         at.topic,
         at.partition,
         at.offset,
-        at.leaf_hash,
+        in_hex(at.leaf_hash),
         getattr(at.event, "programme", None),
     )

@@ -1,7 +1,8 @@
-"""The bonus journal: every bonus line, its double entry, and what it changes in a balance (rules.md, Balances).
+"""The bonus journal: every bonus line, and what it changes in a balance (rules.md, Balances).
 
-A line of +X debits `bonus-expense:<scheme>` and credits `payable:<partner>`; a negative one the other way round. Both sides
-are one positive amount in one row, so no entry can be half there; the fold checks each batch's accounts against its lines.
+A line of +X debits `bonus-expense:<scheme>` and credits `payable:<partner>`; a negative one the other way round. A line is
+its double entry: both sides are one amount in one row, so none can be half there (`infra/postgres/projections/build.sql`
+shows them by account). Balances are kept beside the lines, as sums of their own.
 """
 
 import datetime as dt
@@ -12,15 +13,13 @@ from typing import Literal, NamedTuple
 from domain.errors import IntegrityFault
 from domain.events import BonusAccrued, BonusClawedBack, KickbackSettled
 from projections.recorded import Recorded
+from projections.row import Row
 
 Category = Literal["accrued", "clawed_back", "paid"]
 BonusEvent = BonusAccrued | BonusClawedBack | KickbackSettled
 
-EXPENSE = "bonus-expense:"
-PAYABLE = "payable:"
 
-
-class BonusLine(NamedTuple):
+class BonusLine(Row, frozen=True, array_like=True, gc=False):
     """One line: `n` counts an event's lines from 1. `cause` is the deal, the reversal, or None where time settled."""
 
     position: int
@@ -45,24 +44,12 @@ class BonusLine(NamedTuple):
         return line_id(self.position, self.n)
 
 
-class Posting(NamedTuple):
-    """A line's double entry: `amount`, which is positive, is debited to one account and credited to the other."""
-
-    position: int
-    n: int
-    debit: str
-    credit: str
-    currency: str
-    amount: Decimal
-    posting_date: dt.date
-
-
 class BalanceChange(NamedTuple):
-    """What the lines of one partner, currency and posting date add up to."""
+    """What the lines of one partner, currency and month of posting (its first day) add up to."""
 
     partner: str
     currency: str
-    posting_date: dt.date
+    posting_month: dt.date
     accrued: Decimal
     clawed_back: Decimal
     paid: Decimal
@@ -75,7 +62,12 @@ def line_id(position: int, n: int) -> str:
 
 
 def bonus_lines(at: Recorded, partner: str, event: BonusEvent) -> list[BonusLine]:
-    """Give the lines of an accrual, a clawback or a settlement (rules.md, Balances: which category they are in)."""
+    """Give the lines of an accrual, a clawback or a settlement (rules.md, Balances: which category they are in).
+
+    Raises:
+        IntegrityFault: a line has an amount that is zero or no number; neither is a line.
+
+    """
     category: Category = "accrued"
     cause: str | None
     match event:
@@ -89,6 +81,9 @@ def bonus_lines(at: Recorded, partner: str, event: BonusEvent) -> list[BonusLine
                 category = "clawed_back"
     position = at.envelope.position
     kind = type(event).__name__
+    for line in event.lines:
+        if not line.amount or not line.amount.is_finite():
+            raise IntegrityFault(f"The {kind} at position {position} has a line of {line.amount} {line.currency}.")
     business_date, posting_date, programme = event.business_date, event.posting_date, event.programme
     return [
         BonusLine(
@@ -112,21 +107,18 @@ def bonus_lines(at: Recorded, partner: str, event: BonusEvent) -> list[BonusLine
     ]
 
 
-def posting(line: BonusLine) -> Posting:
-    """Give the double entry of a line."""
-    debit, credit, amount = EXPENSE + line.scheme, PAYABLE + line.partner, line.amount
-    if amount < 0:
-        debit, credit, amount = credit, debit, -amount
-    return Posting(line.position, line.n, debit, credit, line.currency, amount, line.posting_date)
-
-
 def balance_changes(lines: Iterable[BonusLine]) -> list[BalanceChange]:
-    """Sum lines per partner, currency and posting date, in the order of these keys."""
+    """Sum lines per partner, currency and month of posting, in the order of these keys."""
     sums: dict[tuple[str, str, dt.date], list[Decimal | int]] = {}
+    months: dict[dt.date, dt.date] = {}
     for line in lines:
-        entry = sums.setdefault(
-            (line.partner, line.currency, line.posting_date), [Decimal(0), Decimal(0), Decimal(0), 0]
-        )
+        month = months.get(line.posting_date)
+        if month is None:
+            month = months[line.posting_date] = line.posting_date.replace(day=1)
+        key = (line.partner, line.currency, month)
+        entry = sums.get(key)
+        if entry is None:
+            sums[key] = entry = [_ZERO, _ZERO, _ZERO, 0]
         entry[_COLUMN[line.category]] += line.amount
         entry[3] += 1
     return [
@@ -135,36 +127,5 @@ def balance_changes(lines: Iterable[BonusLine]) -> list[BalanceChange]:
     ]
 
 
+_ZERO = Decimal(0)
 _COLUMN: dict[Category, int] = {"accrued": 0, "clawed_back": 1, "paid": 2}
-
-
-def check_balanced(lines: Iterable[BonusLine], entries: Iterable[Posting]) -> None:
-    """Check per currency that what is owed, what is expensed and the lines are one sum, so that debits equal credits.
-
-    Raises:
-        IntegrityFault: they are not, or an entry's amount is not above zero; nothing of the batch may be written.
-
-    """
-    zero = Decimal(0)
-    due: dict[str, Decimal] = {}
-    owed: dict[str, Decimal] = {}
-    expensed: dict[str, Decimal] = {}
-    for line in lines:
-        due[line.currency] = due.get(line.currency, zero) + line.amount
-    for entry in entries:
-        amount, currency = entry.amount, entry.currency
-        if not amount > 0:
-            raise IntegrityFault(
-                f"The entry of {line_id(entry.position, entry.n)} has the amount {amount}, not above 0."
-            )
-        for account, change in ((entry.debit, -amount), (entry.credit, amount)):
-            if account.startswith(PAYABLE):
-                owed[currency] = owed.get(currency, zero) + change
-            else:
-                expensed[currency] = expensed.get(currency, zero) - change
-    for currency in {*due, *owed, *expensed}:
-        sums = [side.get(currency, zero) for side in (due, owed, expensed)]
-        if sums != [sums[0]] * 3:
-            raise IntegrityFault(
-                f"The journal does not balance in {currency}: lines {sums[0]}, payables {sums[1]}, expenses {sums[2]}."
-            )

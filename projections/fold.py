@@ -3,7 +3,6 @@
 An event type that no table but the audit trail needs has no entry in `_FOLDS`; all types are in the audit trail.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from domain.events import (
     MembershipResumed,
     MembershipSuspended,
     PartnerEnrolled,
+    RecordDropped,
     SaleRecorded,
     SaleReversed,
     SpecialisationAwarded,
@@ -31,12 +31,10 @@ from projections.bonus_journal import (
     BalanceChange,
     BonusEvent,
     BonusLine,
-    Posting,
     balance_changes,
     bonus_lines,
-    check_balanced,
-    posting,
 )
+from projections.dropped import DroppedRow, dropped_row
 from projections.progress import Partition, Progress
 from projections.recorded import Recorded
 from projections.sales import ReversalRow, SaleRow, reversal_row, sale_row
@@ -53,28 +51,32 @@ class Rows:
     sales: list[SaleRow] = field(default_factory=list)
     reversals: list[ReversalRow] = field(default_factory=list)
     lines: list[BonusLine] = field(default_factory=list)
-    postings: list[Posting] = field(default_factory=list)
     balances: list[BalanceChange] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
-    progress: dict[Partition, Progress] = field(default_factory=lambda: defaultdict(Progress))
+    drops: list[DroppedRow] = field(default_factory=list)
+    progress: dict[Partition, Progress] = field(default_factory=dict)
 
 
 def fold(batch: Iterable[Recorded]) -> Rows:
     """Fold a batch, in the order of its records, to the rows of all tables.
 
     Raises:
-        IntegrityFault: an event of a partner stands on another stream, or the journal does not balance.
+        IntegrityFault: an event of a partner stands on another stream, or an amount is none.
 
     """
     rows = Rows()
     audit, progress = rows.audit, rows.progress
+    noted: Progress | None = None
+    partition = -1
     for at in batch:
         audit.append(audit_row(at))
-        progress[Partition(at.topic, at.partition)].note(at)
+        if noted is None or at.partition != partition:
+            partition = at.partition
+            noted = progress.setdefault(Partition(at.topic, partition), Progress())
+        noted.note(at)
         folding = _FOLDS.get(type(at.event))
         if folding is not None:
             folding(rows, at, at.event)
-    check_balanced(rows.lines, rows.postings)
     rows.balances = balance_changes(rows.lines)
     return rows
 
@@ -117,9 +119,11 @@ def _reversal(rows: Rows, at: Recorded, event: SaleReversed) -> None:
 
 
 def _bonus(rows: Rows, at: Recorded, event: BonusEvent) -> None:
-    for line in bonus_lines(at, _partner(at), event):
-        rows.lines.append(line)
-        rows.postings.append(posting(line))
+    rows.lines += bonus_lines(at, _partner(at), event)
+
+
+def _dropped(rows: Rows, at: Recorded, event: RecordDropped) -> None:
+    rows.drops.append(dropped_row(at, event))
 
 
 _FOLDS: dict[type[Event], Callable[[Rows, Recorded, Any], None]] = {
@@ -135,4 +139,5 @@ _FOLDS: dict[type[Event], Callable[[Rows, Recorded, Any], None]] = {
     BonusAccrued: _bonus,
     BonusClawedBack: _bonus,
     KickbackSettled: _bonus,
+    RecordDropped: _dropped,
 }

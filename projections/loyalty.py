@@ -3,17 +3,18 @@
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from domain.errors import IntegrityFault
 from domain.events import MembershipEnded, MembershipResumed, MembershipSuspended, PartnerEnrolled
 from domain.loyalty import Suspension, loyalty_days
 from projections.recorded import Recorded
+from projections.row import Row
 
 Change = Literal["enrolled", "suspended", "resumed", "ended"]
 
 
-class MembershipRow(NamedTuple):
+class MembershipRow(Row, frozen=True, array_like=True, gc=False):
     """One change of a membership, from the day on which it counts."""
 
     position: int

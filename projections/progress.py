@@ -29,10 +29,11 @@ class Progress:
         """Count an event in. Of business dates, only partners' events count (rules.md; feeds-and-commands.md, as-of)."""
         envelope = at.envelope
         self.applied += 1
-        self.last_position = max(self.last_position, envelope.position)
-        if isinstance(at.event, LedgerAdvanced):
-            self.ledger_date = max(self.ledger_date or at.event.to, at.event.to)
+        if envelope.position > self.last_position:
+            self.last_position = envelope.position
         date = envelope.businessdate
-        if date is not None and envelope.subject.startswith(PARTNER_PREFIX):
-            latest = self.latest_business_date
-            self.latest_business_date = date if latest is None or date > latest else latest
+        latest = self.latest_business_date
+        if date is not None and (latest is None or date > latest) and envelope.subject.startswith(PARTNER_PREFIX):
+            self.latest_business_date = date
+        if type(at.event) is LedgerAdvanced:
+            self.ledger_date = max(self.ledger_date or at.event.to, at.event.to)

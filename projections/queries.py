@@ -19,12 +19,16 @@ from projections.tier_status import PartnerRow, TierRow
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far the live projections are. Nothing is missing below `position` while `applied + parked == position`."""
+    """How far the live projections are. Nothing is missing below `position` while `applied + waiting == position`.
+
+    `parked` counts records that are kept for a retry; `waiting` the ledger's own events among them, each once.
+    """
 
     build: int
     position: int
     applied: int
     parked: int
+    waiting: int
     ledger_date: dt.date | None
     latest_business_date: dt.date | None
 
@@ -180,10 +184,8 @@ class ReadModels(Protocol):
         """Give one partner's bonus lines with a posting date up to the date."""
         ...
 
-    def audit(
-        self, *, first_position: int = 1, last_position: int | None = None, stream: str | None = None
-    ) -> Iterator[AuditRow]:
-        """Give the audit trail in order of position, of one stream if wanted, read in pages."""
+    def audit(self, *, first_position: int = 1, last_position: int | None = None) -> Iterator[AuditRow]:
+        """Give the audit trail in order of position, read in pages."""
         ...
 
     def line(self, position: int, n: int) -> BonusLine | None:
@@ -200,15 +202,27 @@ class ReadModels(Protocol):
         """Sum the amounts of all sales as recorded, by currency, to be compared with the store and with Kafka."""
         ...
 
-    def parked(self) -> Sequence["ParkedSummary"]:
-        """List the streams that are parked, in order."""
+    def parked(self, stream: str | None = None) -> Sequence["ParkedRecord"]:
+        """List the records that are parked, of one stream if wanted: by stream, then in the order in which they came."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class ParkedSummary:
-    """A parked stream: how many of its records wait, and why the first of them could not be applied."""
+class ParkedRecord:
+    """A record set aside, and why. `position`: where the event store holds it; None, and it may be dropped."""
 
     stream: str
-    records: int
+    topic: str
+    partition: int
+    offset: int
+    position: int | None
+    key: bytes | None
+    value: bytes | None
+    leaf_hash: bytes | None
     reason: str
+    parked_at: dt.datetime
+
+    @property
+    def place(self) -> str:
+        """Its place on the topic, as commands take it: `partition:offset`."""
+        return f"{self.partition}:{self.offset}"

@@ -3,13 +3,15 @@
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from domain.envelope import Envelope
 from domain.events import Event
 
 
-class Recorded(NamedTuple):
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """An event with its place on Kafka. `leaf_hash` is recomputed from the record's value, never taken from elsewhere."""
 
     topic: str

@@ -2,14 +2,14 @@
 
 import datetime as dt
 from decimal import Decimal
-from typing import NamedTuple
 
 from domain.errors import IntegrityFault
 from domain.events import SaleRecorded, SaleReversed
 from projections.recorded import Recorded
+from projections.row import Row
 
 
-class SaleRow(NamedTuple):
+class SaleRow(Row, frozen=True, array_like=True, gc=False):
     """A deal as it was closed; what is left of it is its amount less its reversals."""
 
     position: int
@@ -26,7 +26,7 @@ class SaleRow(NamedTuple):
     source_ref: str | None
 
 
-class ReversalRow(NamedTuple):
+class ReversalRow(Row, frozen=True, array_like=True, gc=False):
     """A reversal: `amount` is what was taken back, `net` what was left of the deal afterwards."""
 
     position: int

@@ -5,13 +5,13 @@ position, is the last row with `effective_on` and `position` up to them (rules.m
 """
 
 import datetime as dt
-from typing import NamedTuple
 
 from domain.events import PartnerEnrolled, SpecialisationAwarded, SpecialisationLapsed, TierChanged
 from projections.recorded import Recorded
+from projections.row import Row
 
 
-class PartnerRow(NamedTuple):
+class PartnerRow(Row, frozen=True, array_like=True, gc=False):
     """A partner as enrolled. What changes later stands in the tier, specialisation and membership rows."""
 
     position: int
@@ -23,7 +23,7 @@ class PartnerRow(NamedTuple):
     programme: str
 
 
-class TierRow(NamedTuple):
+class TierRow(Row, frozen=True, array_like=True, gc=False):
     """A tier from a date on. The first reason is `enrolled`, later ones are those of `TierChanged`."""
 
     position: int
@@ -35,7 +35,7 @@ class TierRow(NamedTuple):
     programme: str
 
 
-class SpecialisationRow(NamedTuple):
+class SpecialisationRow(Row, frozen=True, array_like=True, gc=False):
     """A specialisation held, or not held any more, from a date on."""
 
     position: int

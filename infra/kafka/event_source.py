@@ -18,6 +18,7 @@ from consumers.sequencing import SourceRecord
 from domain.errors import IntegrityFault, ServiceUnreachable
 from infra.kafka.admin import cluster_id, topic_id
 from infra.kafka.clients import read_committed_consumer, unreachable
+from infra.kafka.lean_records import read_lean
 
 POLL_MS = 200
 """How long a poll waits where nothing is there; also how soon a stop or a rebalance is noticed."""
@@ -116,6 +117,7 @@ class KafkaEventSource:
             consumer = read_committed_consumer(
                 self._bootstrap, self._group_id, self._session_timeout_ms, max_poll_records=self._max_records
             )
+            read_lean(consumer)
             self._assignment = _Assignment()
             consumer.subscribe([self._topic], listener=_Listener(consumer, self._assignment))
             self._consumer = consumer

@@ -21,16 +21,21 @@ class Bench:
     said: list[str]
 
     def put(self, *told: Told) -> "Bench":
+        """What the ledger recorded and relayed."""
+        real.hold(self.endpoints, told)
         return self.put_raw(*real.keyed(told))
 
     def put_raw(self, *records: tuple[bytes | None, bytes | None]) -> "Bench":
+        """What is on the topic, whoever put it there."""
         real.produce(self.endpoints.bootstrap_servers, self.topic, records)
         self.step(len(records))
         return self
 
     def step(self, records: int) -> None:
-        while records > 0:
-            records -= self.projector.step()
+        handled = self.projector.handled + records
+        while self.projector.handled < handled:
+            self.projector.step()
+            self.projector.finish()
 
     def rows(self, statement: str) -> list[tuple[object, ...]]:
         return real.rows(self.endpoints.read_database_url, statement)

@@ -49,13 +49,14 @@ def applied(bench: Bench) -> int:
 
 @contextmanager
 def flowing(bench: Bench, history: History, seconds: float) -> Iterator[None]:
-    """Put a history on the topic little by little while the test goes on."""
+    """Put a history into the store and then, little by little while the test goes on, on the topic."""
+    real.hold(bench.endpoints, history.told)
 
     def flow() -> None:
-        records, parts = real.keyed(history.told), 20
+        records, parts = history.told, 20
         for part in range(parts):
-            some = records[part * len(records) // parts : (part + 1) * len(records) // parts]
-            real.produce(bench.endpoints.bootstrap_servers, bench.topic, some)
+            now = records[part * len(records) // parts : (part + 1) * len(records) // parts]
+            real.produce(bench.endpoints.bootstrap_servers, bench.topic, real.keyed(now))
             time.sleep(seconds / parts)
 
     thread = threading.Thread(target=flow)
@@ -130,7 +131,7 @@ def test_postgresql_killed_and_kafka_silent_are_said_once_and_nothing_is_lost(ow
             os.kill(pid(servers.status().postgres.pid), signal.SIGKILL)
             eventually(lambda: any(line.startswith("PostgreSQL") for line in bench.said))
             servers.up()
-        eventually(lambda: bench.projector.applied == half)
+        eventually(lambda: applied(bench) == half)
         kafka = pid(servers.status().kafka.pid)
         os.kill(kafka, signal.SIGSTOP)
         try:
@@ -138,7 +139,7 @@ def test_postgresql_killed_and_kafka_silent_are_said_once_and_nothing_is_lost(ow
         finally:
             os.kill(kafka, signal.SIGCONT)
         with flowing(bench, History(history.told[half:]), 1):
-            eventually(lambda: bench.projector.applied == len(history.told))
+            eventually(lambda: applied(bench) == len(history.told))
     trouble = [line for line in bench.said if "Trying again" in line]
     assert bench.said.count("Connected again.") == len(trouble) <= 4, bench.said
     real.check_as_if_undisturbed(bench.endpoints, bench.topic, len(history.told))
@@ -177,10 +178,11 @@ def test_a_batch_whose_partition_another_process_moved_is_dropped(bench: Bench) 
     third = len(history.told) // 3
     bench.put(*history.told[:third])
     other = real.projector(bench.endpoints, bench.topic, group=f"other-{bench.topic}")
-    real.produce(bench.endpoints.bootstrap_servers, bench.topic, real.keyed(history.told[third : 2 * third]))
+    real.tell(bench.endpoints, bench.topic, history.told[third : 2 * third])
     real.step_until(other, third)
-    real.produce(bench.endpoints.bootstrap_servers, bench.topic, real.keyed(history.told[2 * third :]))
+    real.tell(bench.endpoints, bench.topic, history.told[2 * third :])
     before = bench.projector.applied
-    eventually(lambda: bench.projector.step() >= 0 and applied(bench) == len(history.told))
+    real.step_until(bench.projector, before + third)
+    assert applied(bench) == len(history.told)
     assert bench.projector.applied - before == len(history.told) - 2 * third
     real.check_as_if_undisturbed(bench.endpoints, bench.topic, len(history.told))

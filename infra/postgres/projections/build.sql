@@ -9,6 +9,7 @@ CREATE TABLE partition_progress (
     cluster_id           text NOT NULL,
     topic_id             text NOT NULL,
     next_offset          bigint NOT NULL,
+    retries              bigint NOT NULL DEFAULT 0, -- how often a retry has changed streams of this partition
     applied              bigint NOT NULL DEFAULT 0,
     last_position        bigint NOT NULL DEFAULT 0,
     ledger_date          date,
@@ -23,7 +24,7 @@ CREATE TABLE stream_version (
     leaf_hash bytea NOT NULL
 ) WITH (fillfactor = 50);
 
--- Records that could not be applied, and those that wait behind them.
+-- Records that could not be applied, and those that wait behind them. A position: the event store holds the record there.
 CREATE TABLE parked (
     topic         text NOT NULL,
     partition     integer NOT NULL,
@@ -31,11 +32,24 @@ CREATE TABLE parked (
     stream        text COLLATE "C" NOT NULL,
     record_key    bytea,
     value         bytea,
+    leaf_hash     bytea,
+    position      bigint,
     reason        text NOT NULL,
     parked_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (topic, partition, record_offset)
 );
 CREATE INDEX ON parked (stream);
+
+-- Records that the ledger has dropped, as their event says; each is passed over where it comes.
+CREATE TABLE dropped (
+    position      bigint PRIMARY KEY,
+    topic         text NOT NULL,
+    partition     integer NOT NULL,
+    record_offset bigint NOT NULL,
+    leaf_hash     bytea,
+    reason        text NOT NULL
+);
+CREATE INDEX ON dropped (topic, partition, record_offset);
 
 CREATE TABLE partner (
     position    bigint NOT NULL,
@@ -123,7 +137,7 @@ CREATE TABLE bonus_line (
     business_date date NOT NULL,
     posting_date  date NOT NULL,
     currency      text NOT NULL,
-    amount        numeric NOT NULL,
+    amount        numeric NOT NULL CHECK (amount <> 0),
     basis         numeric NOT NULL,
     rate_bp       integer NOT NULL,
     programme     text NOT NULL,
@@ -132,34 +146,31 @@ CREATE TABLE bonus_line (
 );
 CREATE INDEX ON bonus_line (partner, posting_date);
 
--- The journal's double entries, one for each line: its amount, above zero, is debited to one account and credited to another.
-CREATE TABLE posting (
-    position     bigint NOT NULL,
-    n            integer NOT NULL,
-    debit        text COLLATE "C" NOT NULL,
-    credit       text COLLATE "C" NOT NULL,
-    currency     text NOT NULL,
-    amount       numeric NOT NULL CHECK (amount > 0),
-    posting_date date NOT NULL,
-    PRIMARY KEY (position, n)
-);
+-- The journal: each line is a double entry. Its amount, without the sign, is debited to one account and credited to another.
+CREATE VIEW posting AS
+    SELECT position, n,
+           CASE WHEN amount > 0 THEN 'bonus-expense:' || scheme ELSE 'payable:' || partner END COLLATE "C" AS debit,
+           CASE WHEN amount > 0 THEN 'payable:' || partner ELSE 'bonus-expense:' || scheme END COLLATE "C" AS credit,
+           currency, abs(amount) AS amount, posting_date
+    FROM bonus_line;
 
 -- The same by account: debits above zero, credits below.
 CREATE VIEW journal AS
     SELECT position, n, posting_date, debit AS account, currency, amount FROM posting
     UNION ALL SELECT position, n, posting_date, credit, currency, -amount FROM posting;
 
--- Sums of lines by the day they were posted on; a balance on a date is their sum up to it.
+-- Sums of lines by the month they were posted in: a balance on a date is the sum of the months before, and of its month's
+-- lines up to it.
 CREATE TABLE balance (
-    partner      text COLLATE "C" NOT NULL,
-    currency     text NOT NULL,
-    posting_date date NOT NULL,
-    accrued      numeric NOT NULL,
-    clawed_back  numeric NOT NULL,
-    paid         numeric NOT NULL,
-    lines        integer NOT NULL,
-    PRIMARY KEY (partner, currency, posting_date)
-);
+    partner       text COLLATE "C" NOT NULL,
+    currency      text NOT NULL,
+    posting_month date NOT NULL,
+    accrued       numeric NOT NULL,
+    clawed_back   numeric NOT NULL,
+    paid          numeric NOT NULL,
+    lines         integer NOT NULL,
+    PRIMARY KEY (partner, currency, posting_month)
+) WITH (fillfactor = 50);
 
 -- Every event once.
 CREATE TABLE audit (
@@ -175,6 +186,5 @@ CREATE TABLE audit (
     partition     integer NOT NULL,
     record_offset bigint NOT NULL,
     leaf_hash     bytea NOT NULL,
-    programme     text,
-    UNIQUE (stream, version)
+    programme     text
 );

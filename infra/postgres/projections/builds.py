@@ -13,6 +13,9 @@ from domain.errors import IntegrityFault
 SWITCH_LOCK = 0x70726F6A_6C697665
 """The advisory lock of batches (shared) and switches (exclusive): 'projlive' in ASCII."""
 
+TABLES_VERSION = 2
+"""Of `build.sql`, and of what the folds put into its tables: a live build of another version is filled anew from Kafka."""
+
 READER = "partner_ledger_reader"
 
 
@@ -50,17 +53,42 @@ def live_build(cursor: Cursor) -> int | None:
 
 
 def ensure_live_build(cursor: Cursor) -> int:
-    """Give the live build, creating the first one where there is none; within a transaction."""
-    build = live_build(cursor)
-    if build is not None:
+    """Give the live build; make an empty one where there is none, or one of another tables' version; within a transaction.
+
+    Raises:
+        IntegrityFault: the live build was made by a newer version of the program.
+
+    """
+    build, tables_version = _live(cursor)
+    if build is not None and tables_version == TABLES_VERSION:
         return build
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SWITCH_LOCK,))
-    build = live_build(cursor)  # another process may have made it meanwhile
+    build, tables_version = _live(cursor)  # another process may have made it meanwhile
+    if build is not None and tables_version == TABLES_VERSION:
+        return build
+    if tables_version > TABLES_VERSION:
+        raise IntegrityFault(
+            f"Build {build} of the projections has tables of version {tables_version}, newer than this program's"
+            f" {TABLES_VERSION}: update partner-ledger."
+        )
+    new = 1 if build is None else build + 1
+    create_build(cursor, new)
+    cursor.execute(
+        "INSERT INTO projection.live (build, tables_version) VALUES (%(build)s, %(version)s) ON CONFLICT (only_row)"
+        " DO UPDATE SET build = %(build)s, tables_version = %(version)s, switched_at = clock_timestamp()",
+        {"build": new, "version": TABLES_VERSION},
+    )
+    if build is not None:
+        cursor.execute(f"DROP SCHEMA {schema(build)} CASCADE")
+    return new
+
+
+def _live(cursor: Cursor) -> tuple[int | None, int]:
+    build = live_build(cursor)
     if build is None:
-        build = 1
-        create_build(cursor, build)
-        cursor.execute("INSERT INTO projection.live (build) VALUES (%s)", (build,))
-    return build
+        return None, 0
+    cursor.execute("SELECT tables_version FROM projection.live")
+    return build, int(str(_one(cursor)))
 
 
 def _one(cursor: Cursor) -> object:

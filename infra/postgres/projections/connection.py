@@ -16,6 +16,7 @@ from domain.errors import ServiceUnreachable
 from infra.postgres.connections import connect
 
 AWAY = (psycopg2.OperationalError, psycopg2.InterfaceError)
+"""A bare DatabaseError without a code is libpq's, where a connection breaks in the middle of an answer."""
 
 
 class Reconnecting:
@@ -45,7 +46,9 @@ class Reconnecting:
                         cursor.execute("ROLLBACK")
                     raise
                 cursor.execute("COMMIT")
-        except AWAY as error:
+        except psycopg2.Error as error:
+            if not (isinstance(error, AWAY) or (type(error) is psycopg2.DatabaseError and error.pgcode is None)):
+                raise
             self.close()
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ServiceUnreachable(f"PostgreSQL does not answer or gave up: {reason.rstrip('.')}.") from error

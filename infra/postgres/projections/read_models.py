@@ -25,7 +25,7 @@ from projections.queries import (
     Balance,
     Holders,
     LinesAnswer,
-    ParkedSummary,
+    ParkedRecord,
     PartnersAnswer,
     PartnerStanding,
     Standing,
@@ -34,6 +34,7 @@ from projections.queries import (
     TotalsAnswer,
     TotalsBy,
 )
+from projections.row import in_hex
 from projections.tier_status import PartnerRow, TierRow
 
 PARTNERS_A_PAGE = 1000
@@ -43,6 +44,7 @@ _SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 _STANDING = """
 SELECT coalesce(max(last_position), 0), coalesce(sum(applied), 0)::bigint, (SELECT count(*) FROM parked),
+    (SELECT count(DISTINCT position) FROM parked p WHERE NOT EXISTS (SELECT FROM audit a WHERE a.position = p.position)),
     max(ledger_date), max(latest_business_date)
 FROM partition_progress
 """
@@ -73,8 +75,17 @@ SELECT partner, specialisation FROM (
 """
 
 _BALANCES_NOW = """
-SELECT partner, currency, sum(accrued), sum(clawed_back), sum(paid), sum(lines)::bigint FROM balance
-WHERE partner = ANY (%(ids)s) AND posting_date <= %(as_of)s GROUP BY partner, currency ORDER BY partner, currency
+SELECT partner, currency, sum(accrued), sum(clawed_back), sum(paid), sum(lines)::bigint FROM (
+    SELECT partner, currency, accrued, clawed_back, paid, lines FROM balance
+    WHERE partner = ANY (%(ids)s) AND posting_month < date_trunc('month', %(as_of)s::date)
+    UNION ALL
+    SELECT partner, currency, coalesce(sum(amount) FILTER (WHERE category = 'accrued'), 0),
+        coalesce(sum(amount) FILTER (WHERE category = 'clawed_back'), 0),
+        coalesce(sum(amount) FILTER (WHERE category = 'paid'), 0), count(*)
+    FROM bonus_line
+    WHERE partner = ANY (%(ids)s) AND posting_date BETWEEN date_trunc('month', %(as_of)s::date) AND %(as_of)s
+    GROUP BY partner, currency
+) AS months_and_days GROUP BY partner, currency ORDER BY partner, currency
 """
 
 _BALANCES_AS_KNOWN_AT = """
@@ -173,26 +184,23 @@ class PostgresReadModels:
             )
             return LinesAnswer(at.as_of, at.position, tuple(BonusLine(*row) for row in cursor.fetchall()))
 
-    def audit(
-        self, *, first_position: int = 1, last_position: int | None = None, stream: str | None = None
-    ) -> Iterator[AuditRow]:
-        """Give the audit trail in order of position, of one stream if wanted, read in pages."""
+    def audit(self, *, first_position: int = 1, last_position: int | None = None) -> Iterator[AuditRow]:
+        """Give the audit trail in order of position, read in pages."""
         last = self.standing().position if last_position is None else last_position
-        of_stream = "" if stream is None else "AND stream = %(stream)s "
         statement = (
-            f"SELECT {AUDIT.names} FROM audit WHERE position BETWEEN %(first)s AND %(last)s {of_stream}"
-            f"ORDER BY position LIMIT {EVENTS_A_PAGE}"
+            f"SELECT {AUDIT.names} FROM audit WHERE position BETWEEN %(first)s AND %(last)s"
+            f" ORDER BY position LIMIT {EVENTS_A_PAGE}"
         )
         first = first_position
         while first <= last:
             with self._snapshot() as (cursor, standing):
                 if not standing.build:
                     return
-                cursor.execute(statement, {"first": first, "last": last, "stream": stream})
+                cursor.execute(statement, {"first": first, "last": last})
                 rows = cursor.fetchall()
             for row in rows:
-                trail = AuditRow(*row)
-                yield trail._replace(leaf_hash=bytes(trail.leaf_hash))
+                *fields, leaf_hash, programme = row
+                yield AuditRow(*[*fields, in_hex(bytes(leaf_hash)), programme])
             if len(rows) < EVENTS_A_PAGE:
                 return
             first = rows[-1][0] + 1
@@ -233,23 +241,24 @@ class PostgresReadModels:
             )
             return {currency: _in_digits(amount, currency) for currency, amount in cursor.fetchall()}
 
-    def parked(self) -> Sequence[ParkedSummary]:
-        """List the streams that are parked, in order."""
+    def parked(self, stream: str | None = None) -> Sequence[ParkedRecord]:
+        """List the records that are parked, of one stream if wanted."""
         with self._snapshot() as (cursor, standing):
             if not standing.build:
                 return ()
             cursor.execute(
-                "SELECT stream, count(*), (array_agg(reason ORDER BY partition, record_offset))[1]"
-                " FROM parked GROUP BY stream ORDER BY stream"
+                "SELECT stream, topic, partition, record_offset, position, record_key, value, leaf_hash, reason, parked_at"
+                " FROM parked WHERE %(stream)s IS NULL OR stream = %(stream)s ORDER BY stream, partition, record_offset",
+                {"stream": stream},
             )
-            return tuple(ParkedSummary(*row) for row in cursor.fetchall())
+            return tuple(ParkedRecord(*row[:5], *map(_bytes, row[5:8]), *row[8:]) for row in cursor.fetchall())
 
     @contextmanager
     def _snapshot(self) -> Iterator[tuple[Cursor, Standing]]:
         with self._database.transaction(_SNAPSHOT) as cursor:
             build = live_build(cursor)
             if build is None:
-                yield cursor, Standing(0, 0, 0, 0, None, None)
+                yield cursor, Standing(0, 0, 0, 0, 0, None, None)
                 return
             cursor.execute(f"SET LOCAL search_path = {schema(build)}")
             cursor.execute(_STANDING)
@@ -333,6 +342,10 @@ def _balance(currency: str, accrued: Decimal, clawed_back: Decimal, paid: Decima
     return Balance(
         currency, _in_digits(accrued, currency), _in_digits(clawed_back, currency), _in_digits(paid, currency)
     )
+
+
+def _bytes(value: memoryview | None) -> bytes | None:
+    return None if value is None else bytes(value)
 
 
 def _in_digits(amount: Decimal, currency: str) -> Decimal:
