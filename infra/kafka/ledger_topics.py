@@ -1,8 +1,8 @@
 """The ledger's topics for the relay: one transactional producer, and how far the topics are (port: `producers.relay`).
 
 A transaction is sent and committed by a thread of its own, so that the relay makes the next one meanwhile. Its outcome counts as
-known only if every record was acknowledged *and* the commit was; kafka-python can report a commit as done although a
-batch was lost before (it resets itself after some errors), so each acknowledgement is looked at. After anything else the producer
+known only if every batch was acknowledged *and* the commit was; kafka-python can report a commit as done although a
+batch was lost before (it resets itself after some errors), so each batch's outcome is looked at. After anything else the producer
 is discarded: `open` connects a new one, which aborts what was left open and shuts every earlier one out.
 """
 
@@ -24,6 +24,7 @@ from kafka.partitioner.default import murmur2
 from domain.envelope import CONTENT_TYPE, open_envelope
 from domain.errors import IntegrityFault, LedgerError, ServiceUnreachable
 from infra.kafka import admin, clients
+from infra.kafka.bulk import Sent, send_in_order
 from infra.kafka.tails import last_records
 from producers.topics import DEFAULT_PARTITIONS, PREFIX, Checkpoint, Record, Relayed, TopicLayout, Transaction, layouts
 
@@ -83,10 +84,10 @@ class KafkaLedgerTopics:
         begun_at = time.time()
         try:
             self._producer.begin_transaction()
-            acknowledgements = self._send_records(content)
+            sent = self._send_records(content)
         except KafkaError as error:
             raise self._fault(error, begun_at) from error
-        self._commit = _Commit(self._producer, acknowledgements, begun_at)
+        self._commit = _Commit(self._producer, sent, begun_at)
 
     def committed(self, timeout_s: float) -> bool:
         """Wait for the transaction in hand; False if it is not committed yet. True where there is none.
@@ -120,25 +121,23 @@ class KafkaLedgerTopics:
         self._producer = None
         self._commit = None
 
-    def _send_records(self, content: Transaction) -> list[Any]:
-        acknowledgements = self._send_to(self._layouts.events, content.events)
-        acknowledgements += self._send_to(self._layouts.tier_changes, content.tier_changes)
+    def _send_records(self, content: Transaction) -> list[Sent]:
+        sent = self._send_to(self._layouts.events, content.events)
+        sent += self._send_to(self._layouts.tier_changes, content.tier_changes)
         checkpoint = _CheckpointValue(content.checkpoint.position, content.checkpoint.leaf_hash.hex())
-        acknowledgements.append(
-            self._producer.send(
-                self._layouts.relay_checkpoint.name,
-                key=_CHECKPOINT_KEY,
-                value=msgspec.json.encode(checkpoint),
-                partition=0,
-            )
-        )
-        return acknowledgements
+        value = msgspec.json.encode(checkpoint)
+        name = self._layouts.relay_checkpoint.name
+        sent.append(Sent(self._producer.send(name, key=_CHECKPOINT_KEY, value=value, partition=0)))
+        return sent
 
-    def _send_to(self, topic: TopicLayout, records: tuple[Record, ...]) -> list[Any]:
-        send, name, partitions = self._producer.send, topic.name, topic.partitions
+    def _send_to(self, topic: TopicLayout, records: tuple[Record, ...]) -> list[Sent]:
+        by_partition: dict[int, list[Record]] = {}
+        for record in records:
+            by_partition.setdefault(partition_of(record.key, topic.partitions), []).append(record)
         return [
-            send(name, value, key, _HEADERS, partition_of(key, partitions), timestamp_ms)
-            for key, value, timestamp_ms in records
+            each
+            for partition, its_records in by_partition.items()
+            for each in send_in_order(self._producer, topic.name, partition, its_records, _HEADERS)
         ]
 
     def _relayed(self) -> Relayed:
@@ -155,6 +154,10 @@ class KafkaLedgerTopics:
 
     def _fault(self, error: KafkaError, begun_at: float) -> LedgerError:
         """Say what an error in a transaction means; whatever is not known to be for ever is tried again."""
+        if (
+            type(error) is KafkaError
+        ):  # "a previous request has failed": with what is known on the producer's own thread
+            error = self._producer._transaction_manager.last_error or error
         if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
             return IntegrityFault(
                 f"Kafka does not take an event: {error}; raise max.message.bytes of the ledger's topics."
@@ -172,19 +175,19 @@ class KafkaLedgerTopics:
 class _Commit(threading.Thread):
     """Flushes and commits a transaction. `error` is None only if it took effect as a whole."""
 
-    def __init__(self, producer: Any, acknowledgements: list[Any], begun_at: float) -> None:
+    def __init__(self, producer: Any, sent: list[Sent], begun_at: float) -> None:
         super().__init__(name="relay-commit", daemon=True)
         self.begun_at = begun_at
         self.error: Exception | None = None
         self._producer = producer
-        self._acknowledgements = acknowledgements
+        self._sent = sent
         self.start()
 
     def run(self) -> None:
         try:
             self._producer.flush()
-            for acknowledgement in self._acknowledgements:
-                acknowledgement.get(timeout=0)  # raises what its batch failed with
+            for batch in self._sent:
+                batch.check()
             self._producer.commit_transaction()
         except Exception as error:  # handed to the relay's thread, which raises it
             self.error = error

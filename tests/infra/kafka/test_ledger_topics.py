@@ -151,6 +151,19 @@ def test_a_zombie_is_fenced_in_the_middle_of_a_transaction_too(topics: KafkaLedg
     successor.close()
 
 
+def test_a_zombie_that_was_fenced_while_it_sends_gives_way(topics: KafkaLedgerTopics, prefix: str) -> None:
+    """The client hears of it on a thread of its own: what is called next must not take it for a fault to try again after."""
+    topics.open()
+    successor = KafkaLedgerTopics(bootstrap(), topic_prefix=prefix)
+    successor.open()
+    topics._producer.begin_transaction()
+    topics._producer.send(f"{prefix}.events", b"the zombie's", partition=0)
+    eventually(topics._producer._transaction_manager.has_error)
+    with pytest.raises(IntegrityFault, match="has taken over"):
+        topics.send(enrolments(2, 2))
+    successor.close()
+
+
 def test_an_event_larger_than_a_record_may_be_is_refused(topics: KafkaLedgerTopics) -> None:
     topics.open()
     huge = events.ProgrammePublished(programme="p", effective_from=ENROLLED.enrolled_on, content={"x": "x" * 9_000_000})
