@@ -1,19 +1,17 @@
 """Feeds: folders of CSV or JSON Lines files, read row by row into facts (feeds-and-commands.md, Feed folder).
 
-Reading streams: memory does not grow with a file. A row that cannot be a fact is given as such, with its reason; a file
-that cannot be read at all (wrong columns, not UTF-8) raises, and the import records nothing.
+Reading streams: memory does not grow with a file (`producers.feed_rows`). A row that cannot be a fact is given as such,
+with its reason; a file that cannot be read at all (wrong columns, not UTF-8) raises, and the import records nothing.
 """
 
-import csv
 import datetime as dt
 import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from domain.errors import InvalidInput
 from domain.facts import (
@@ -25,8 +23,10 @@ from domain.facts import (
     RecordTraining,
     ReverseSale,
     RevokeCertificate,
+    fact_json,
     read_fact,
 )
+from producers.feed_rows import csv_rows, json_rows, undecodable_line
 from producers.programme_files import read_programme_file
 
 PROGRAMME = "programme"
@@ -49,8 +49,7 @@ PROGRAMMES, ENROLMENTS, OTHER_FACTS, NO_FACT = range(4)
 """The phases of an import, in their order; in the last are rows that could not be read as a fact."""
 
 
-@dataclass(frozen=True, slots=True)
-class FeedRow:
+class FeedRow(NamedTuple):
     """A row at its place: in the import's order by (phase, date, rank), then as the files have it.
 
     `content` is the fact's JSON (of a programme file its content); a row that is no fact has a `reason` instead.
@@ -80,6 +79,9 @@ class FeedFolder:
             (name, path) for name in FEED_FILES for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()
         ]
         self._refuse_strangers()
+        for path in self._programmes:
+            if not path.name.isprintable():
+                raise InvalidInput(f"programmes/{path.name!r} has a name that cannot be told; name it otherwise.")
         if not self._files and not self._programmes:
             raise InvalidInput(
                 f"{folder} holds no feed: none of {', '.join(f'{name}.csv' for name in FEED_FILES)}"
@@ -142,18 +144,19 @@ class FeedFolder:
         self._hash.update(f"{path.name}\0".encode())
         with path.open("rb") as raw, _Hashing(raw, self._hash) as hashing:
             text = TextIOWrapper(hashing, encoding="utf-8-sig", newline="")
-            read = _csv_rows if path.suffix == ".csv" else _json_rows
+            read = csv_rows if path.suffix == ".csv" else json_rows
             try:
                 for line, row, fault in read(text, fact_type, path.name):
                     fact, reason = (None, fault) if fault else _fact(fact_type, row)
                     if fact is None:
                         yield FeedRow(NO_FACT, None, rank, fact_type.KIND, path.name, line, "", reason)
                     else:
-                        content = fact.model_dump_json()
+                        content = fact_json(fact).decode()
                         yield FeedRow(phase, fact.business_date, rank, fact_type.KIND, path.name, line, content)
             except UnicodeDecodeError as error:
                 raise InvalidInput(
-                    f"{path.name} is not UTF-8: {error.reason} ({error.object[error.start : error.end]!r})."
+                    f"{path.name} is not UTF-8: line {undecodable_line(path)}, {error.reason}"
+                    f" ({error.object[error.start : error.end]!r})."
                 ) from None
 
 
@@ -175,64 +178,3 @@ class _Hashing(BufferedReader):
         content = super().read1(size)
         self._digest.update(content)
         return content
-
-
-def _csv_rows(
-    text: TextIOWrapper, fact_type: type[Fact], name: str
-) -> Iterator[tuple[int, dict[str, Any], str | None]]:
-    reader = csv.reader(text, strict=True)
-    try:
-        columns = next(reader, [])
-        _check_columns(columns, fact_type, name)
-        line = reader.line_num + 1
-        for values in reader:
-            if values:
-                if len(values) == len(columns):
-                    yield line, dict(zip(columns, values, strict=True)), None
-                else:
-                    yield line, {}, f"The row has {len(values)} values for {len(columns)} columns."
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise InvalidInput(f"{name}, line {reader.line_num}: {error}.") from None
-
-
-def _check_columns(columns: list[str], fact_type: type[Fact], name: str) -> None:
-    fields = fact_type.model_fields
-    missing = [c for c, field in fields.items() if field.is_required() and c not in columns]
-    strange = [c for c in columns if c not in fields]
-    twice = [c for c in dict.fromkeys(columns) if columns.count(c) > 1]
-    faults = [
-        *(f"column {c} is missing" for c in missing),
-        *(f"there is no column {c!r}" for c in strange),
-        *(f"column {c} is there twice" for c in twice),
-    ]
-    if faults:
-        raise InvalidInput(f"{name}, line 1: {'; '.join(faults)}. The columns are {', '.join(fields)}.")
-
-
-def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a row of a JSON object; of a key that is there twice, neither value is to be taken quietly."""
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        twice = next(key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1)
-        raise ValueError(f"the key {twice!r} is there twice")
-    return row
-
-
-def _json_rows(
-    text: TextIOWrapper, fact_type: type[Fact], name: str
-) -> Iterator[tuple[int, dict[str, Any], str | None]]:
-    for line, document in enumerate(text, start=1):
-        if not document.strip():
-            continue
-        try:
-            row = json.loads(
-                document, parse_float=str, parse_int=str, object_pairs_hook=_keys_once
-            )  # an amount stays what was written
-        except (ValueError, RecursionError) as error:
-            yield line, {}, f"The line is not JSON: {error}."
-            continue
-        if isinstance(row, dict):
-            yield line, row, None
-        else:
-            yield line, {}, f"The line is not a JSON object with the keys {', '.join(fact_type.model_fields)}."

@@ -6,14 +6,18 @@ from typing import Any, cast
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
+from ruamel.yaml.reader import ReaderError
 
 from domain.errors import FaultyFile, FileFault, InvalidInput
+from domain.facts import shown, shown_key
 from domain.programme import Programme
 from domain.programme_faults import Fault, cross_faults
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 200_000
+"""Many times a programme of a hundred countries; YAML is read slowly, and a hostile file must not take minutes."""
 MAX_DEPTH = 20
+SHOWN_FAULTS = 100
 
 
 def read_programme_file(path: Path) -> Programme:
@@ -50,9 +54,18 @@ def read_programme(text: str, name: str) -> Programme:
         tree = yaml.load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InvalidInput(f"{name}, line {line}: {error.problem or 'not YAML'}.") from None
+        problem = " ".join((error.problem or "not YAML").split())
+        raise InvalidInput(f"{name}, line {line}: {problem if len(problem) < 200 else problem[:200] + '…'}.") from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise InvalidInput(f"{name}, line {line}: {text[error.position]!r} may not stand in a YAML file.") from None
     except YAMLError as error:
-        raise InvalidInput(f"{name} is not YAML: {error}.") from None
+        raise InvalidInput(f"{name} is not YAML: {shown(str(error))}.") from None
+    except ValueError:
+        line, value = _unreadable_scalar(text)
+        raise InvalidInput(
+            f"{name}, line {line}: {shown(value)} is no date or number that there is; put a text in quotes."
+        ) from None
     if not isinstance(tree, dict):
         raise InvalidInput(
             f"{name}, line 1: a programme is a mapping of keys such as programme, title, effective_from."
@@ -66,9 +79,8 @@ def read_programme(text: str, name: str) -> Programme:
     else:
         if not faults:
             return programme
-    raise FaultyFile(
-        name, sorted({FileFault(_line_of(tree, path), _dotted(tree, path), what) for path, what in faults})
-    )
+    told = sorted({FileFault(_line_of(tree, path), _dotted(tree, path), what) for path, what in faults})
+    raise FaultyFile(name, told[:SHOWN_FAULTS], more=len(told[SHOWN_FAULTS:]))
 
 
 def _refuse_excess(text: str, name: str) -> None:
@@ -83,6 +95,20 @@ def _refuse_excess(text: str, name: str) -> None:
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise InvalidInput(f"{name}, line {line}: nested more than {MAX_DEPTH} deep, which no programme needs.")
+
+
+def _unreadable_scalar(text: str) -> tuple[int, str]:
+    """Find what looks like a date or a number and is none: of it, YAML tells only that it cannot be made."""
+    yaml = YAML(typ="safe", pure=True)
+    for event in yaml.parse(text):
+        if isinstance(event, ScalarEvent) and event.implicit[0]:
+            try:
+                YAML(typ="safe", pure=True).load(event.value)
+            except YAMLError:
+                continue  # alone it is no YAML; in its place it is
+            except ValueError:
+                return event.start_mark.line + 1, event.value
+    return 1, "a value"
 
 
 def _plain(node: Any) -> Any:
@@ -108,7 +134,7 @@ def _sentence(fault: Any) -> str:
         return str(fault["ctx"]["error"]).rstrip(".")
     if isinstance(fault["input"], bool) and "string" in fault["type"]:
         return f'{fault["input"]} is no text: YAML reads it as true or false, so put the word in quotes, such as "NO"'
-    return f"{fault['input']!r}: {fault['msg'].lower()}"
+    return f"{shown(fault['input'])}: {fault['msg'].lower()}"
 
 
 def _steps(tree: Any, path: tuple[str | int, ...]) -> list[str | int]:
@@ -143,4 +169,4 @@ def _dotted(tree: Any, path: tuple[str | int, ...]) -> str:
     text = ""
     for step in steps:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
-    return text or "the file"
+    return shown_key(text) or "the file"

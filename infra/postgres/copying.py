@@ -1,26 +1,49 @@
 """COPY: rows to a table at the speed of the disk (about ten times that of INSERT), streamed, whatever their number."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
 from psycopg2 import extensions
 
 CHUNK_BYTES = 1 << 20
 
 
-Value = str | bytes | None
-"""A column's value: text as PostgreSQL reads it, bytes for bytea, or null."""
+def copy_lines(cursor: extensions.cursor, target: str, lines: Iterable[str]) -> None:
+    r"""Copy lines into a target: `schema.table (column, …)`.
+
+    A line is a row: its columns as `text` and `bytea` give them, or as PostgreSQL reads them where they are no text of
+    others; a tab between them, a line feed at the end.
+    """
+    cursor.copy_expert(f"COPY {target} FROM STDIN", _Lines(lines), size=CHUNK_BYTES)
 
 
-def copy_rows(cursor: extensions.cursor, target: str, rows: Iterable[Sequence[Value]]) -> None:
-    """Copy rows into a target: `schema.table (column, …)`."""
-    cursor.copy_expert(f"COPY {target} FROM STDIN", _Lines(rows), size=CHUNK_BYTES)
+NULL = "\\N"
+"""Nothing, as a column of a line."""
+
+
+def text(value: str | None) -> str:
+    """Give a text as a column of a line."""
+    if value is None:
+        return NULL
+    if value.isprintable() and "\\" not in value:
+        return value
+    return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def bytea(value: bytes) -> str:
+    """Give bytes as a column of a line: as they stand where all are plain characters, which is half as long, else in hex."""
+    if value.isascii() and len(value.translate(None, _NOT_PLAIN)) == len(value):
+        return value.decode()
+    return "\\\\x" + value.hex()
+
+
+_NOT_PLAIN = bytes(range(32)) + b"\\\x7f"
 
 
 class _Lines:
-    """The rows as a file in COPY's text format, made as it is read."""
+    """The lines as a file, made as it is read."""
 
-    def __init__(self, rows: Iterable[Sequence[Value]]) -> None:
-        self._lines = _encoded(rows)
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = map(str.encode, lines)
         self._rest = b""
 
     def read(self, size: int = CHUNK_BYTES) -> bytes:
@@ -37,20 +60,3 @@ class _Lines:
     def readline(self, size: int = CHUNK_BYTES) -> bytes:
         """COPY reads by size only; psycopg2 asks that this exists."""
         return self.read(size)
-
-
-def _encoded(rows: Iterable[Sequence[Value]]) -> Iterator[bytes]:
-    for row in rows:
-        values = [
-            value if type(value) is str and value.isprintable() and "\\" not in value else _literal(value)
-            for value in row
-        ]
-        yield ("\t".join(values) + "\n").encode()
-
-
-def _literal(value: Value) -> str:
-    if value is None:
-        return "\\N"
-    if isinstance(value, bytes):
-        return "\\\\x" + value.hex()
-    return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

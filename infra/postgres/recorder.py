@@ -203,6 +203,11 @@ class PostgresLedgerRecorder(ApplicationRecorder):
         )
         return [partner_id for (partner_id,) in rows]
 
+    def position_of(self, leaf_hash: bytes) -> int | None:
+        """Give the position of the event with this leaf hash. There is no index: it reads all of the store."""
+        rows = self._rows("SELECT position FROM ledger.event WHERE leaf_hash = %s LIMIT 1", (leaf_hash,))
+        return rows[0][0] if rows else None
+
     def close(self) -> None:
         """Close its connections."""
         self._pool.close()

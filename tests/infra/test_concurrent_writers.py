@@ -143,6 +143,19 @@ def test_what_others_appended_is_seen_before_a_fact_is_refused(new_writer: MakeL
     assert outcome.kind == "recorded"
 
 
+def test_more_events_of_others_than_are_followed_empty_the_whole_cache(
+    new_writer: MakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As above, where the others have appended so much that nobody asks to which streams."""
+    monkeypatch.setattr("domain.application.FOLLOW_LIMIT", 0)
+    ours, theirs = new_writer(), new_writer()
+    ours.publish(p.small(), "publish")
+    tell(ours, enrol("P"))
+    tell(theirs, ChangeMembership(partner_id="P", change="suspend", on=dt.date(2012, 2, 1)))
+    (outcome,) = tell(ours, ChangeMembership(partner_id="P", change="resume", on=dt.date(2012, 3, 1)))
+    assert outcome.kind == "recorded"
+
+
 def test_a_refused_fact_appends_nothing(new_writer: MakeLedger, endpoints: Endpoints) -> None:
     """Not even what was decided on the way to the refusal, nor a person's pseudonym."""
     ledger = new_writer()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from threading import Event
 
+import psycopg2
 import pytest
 from eventsourcing.persistence import InterfaceError, OperationalError
 
@@ -13,9 +14,11 @@ from domain.errors import ServiceUnreachable
 from domain.recording import Append, Head, Identity, ImportProgress
 from infra.embedded.postgres_server import PostgresServer
 from infra.postgres.connections import ConnectionPool
+from infra.postgres.projections.connection import Reconnecting
 from infra.postgres.recorder import PostgresLedgerRecorder
 from tests.infra.postgres.conftest import PostgresUrls, run, sales
 from tests.infra.postgres.lossy import LossyWay
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -129,3 +132,22 @@ def test_a_pool_takes_connections_back_clean(postgres_urls: PostgresUrls) -> Non
     pool.close()
     with pytest.raises(InterfaceError, match="was closed"):
         pool.connection().__enter__()
+
+
+def test_a_projector_whose_idle_session_ended_with_another_ones_crash_connects_anew(
+    postgres_urls: PostgresUrls, postgres_server: PostgresServer
+) -> None:
+    """The server ends all sessions with a farewell; psycopg2 gives what comes of it no class, and thinks to be connected."""
+    database = Reconnecting(postgres_urls.projector, "a projector")
+    with database.transaction():
+        pass
+    other = psycopg2.connect(postgres_urls.application)
+    os.kill(other.get_backend_pid(), signal.SIGKILL)
+    ended = "SELECT FROM pg_stat_activity WHERE application_name = 'a projector'"
+    eventually(lambda: postgres_server.answers() and run(postgres_urls.superuser, ended) == [], within_s=30)
+    with pytest.raises(ServiceUnreachable, match="does not answer"), database.transaction():
+        raise AssertionError("its session has ended")
+    with database.transaction() as cursor:
+        cursor.execute("SELECT 1")
+    database.close()
+    other.close()

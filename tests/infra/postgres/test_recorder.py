@@ -62,6 +62,19 @@ def test_an_append_is_read_back_as_it_was(
     assert all(leaf_hash(envelope(row)) == stored_hash for row, stored_hash in rows)
 
 
+def test_an_events_data_is_kept_byte_by_byte(recorder: PostgresLedgerRecorder) -> None:
+    """Whatever the bytes are, also those that COPY or bytea's own text form would read as something else."""
+    contents = [b'{"n":"plain"}', rb'"\x41"', rb"\x41", rb"\\", rb"\.", rb"\N", b'"\xc3\xa9"', b"\t\n\r", b" ' ", b""]
+    contents += [bytes([value]) for value in range(256)]
+    stored = [
+        LedgerStoredEvent("partner:P1", n, "SaleRecorded", content, 1, MAY, "c-1")
+        for n, content in enumerate(contents, start=1)
+    ]
+    recorder.insert_events(stored)
+    assert len(stored) >= writing.COPY_FROM_ROWS
+    assert recorder.select_events("partner:P1") == stored
+
+
 def test_the_head_is_the_databases_word(recorder: PostgresLedgerRecorder) -> None:
     """`judge` sees the head as the append's first statement left it; only partners' events move the latest business date."""
     heads: list[Head] = []
