@@ -10,22 +10,25 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
+from pathlib import Path
 
 from eventsourcing.persistence import OperationalError
 from psycopg2.extensions import parse_dsn
 
+from consumers.parked import RetryOutcome, retry_parked
 from consumers.tier_changes import TierChanges
 from domain.application import Ledger, Patience
 from domain.errors import ServiceUnreachable
-from domain.recording import LedgerStore
+from domain.recording import LedgerStore, RefusedRow
 from infra.embedded import processes
-from infra.embedded.servers import Endpoints, Servers
+from infra.embedded.servers import BACKGROUND_STOP_TIMEOUT_S, Endpoints, Servers
 from infra.postgres.event_log import PostgresEventLog
 from infra.postgres.events import PostgresEvents
 from infra.postgres.migrate import is_prepared, migrate
 from infra.postgres.projections.read_models import PostgresReadModels
+from infra.postgres.projections.store import PostgresProjectionStore
 from infra.postgres.staging import PostgresFeedStaging
 from infra.settings import PREFIX, Settings
 from producers.importer import FeedStaging, Importer
@@ -35,6 +38,7 @@ from projections.recorded import Events
 
 RELAY, PROJECTOR = "relay", "projector"
 BACKGROUND_PROCESSES = (RELAY, PROJECTOR)
+"""What every ledger needs; further projectors are `projector-2` and so on."""
 
 Say = Callable[[str], None]
 OnWait = Callable[[int, int], None]
@@ -62,20 +66,32 @@ class Runtime:
         endpoints = self.servers.up()
         prepare(self.settings, endpoints)
         for name in BACKGROUND_PROCESSES:
-            self._start(name)
+            self.start(name)
         return endpoints
 
-    def _start(self, name: str) -> None:
+    def start(self, name: str) -> None:
+        """Start a relay or projector of the home in the background, unless it runs."""
         home = self.settings.home
         if processes.running(home, name) is None:
-            argv = [sys.executable, "-m", "infra.cli.app", "run", name]
+            argv = [sys.executable, "-m", "infra.cli.app", "run", PROJECTOR if name.startswith(PROJECTOR) else name]
             # In the home, so that a .env beside the caller does not count twice; and watched by `wait_until_projected`.
             processes.start_background(home, name, argv, environment_of(self.settings), settle_s=0, cwd=home)
             self.say(f"Started the {name}; its log is {processes.log_path(home, name)}.")
 
-    def up(self) -> Endpoints:
-        """Start what is not up, as `endpoints` does on its first use."""
-        return self.endpoints
+    def up(self, projectors: int | None = None) -> Endpoints:
+        """Start what is not up, as `endpoints` does on its first use; then have so many projectors, or as many as there were."""
+        endpoints = self.endpoints
+        home = self.settings.home
+        there = projectors_of(home)
+        numbers = range(2, (projectors or 0) + 1)
+        wanted = [PROJECTOR, *(f"{PROJECTOR}-{number}" for number in numbers)] if projectors else there
+        for name in there:
+            if name not in wanted:
+                processes.stop(home, name, BACKGROUND_STOP_TIMEOUT_S)
+                self.say(f"Stopped the {name}.")
+        for name in wanted:
+            self.start(name)
+        return endpoints
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -85,7 +101,7 @@ class Runtime:
     @cached_property
     def patience(self) -> Patience:
         """What waits while PostgreSQL is away, and gives up after the time set."""
-        return _Patience(self.settings.wait_timeout_s, self.say)
+        return _Patience(self.settings.wait_timeout_s, self.say, self._give_up_if_stopped)
 
     @cached_property
     def read_models(self) -> ReadModels:
@@ -96,6 +112,14 @@ class Runtime:
     def events(self) -> Events:
         """The events themselves, on the reader's login: what explanations and histories cite."""
         return PostgresEvents(self.endpoints.read_database_url)
+
+    def retry_parked(self, stream: str) -> RetryOutcome:
+        """Try to apply a parked stream again, on the projector's login."""
+        store = PostgresProjectionStore(self.endpoints.projector_database_url)
+        try:
+            return retry_parked(store, stream)
+        finally:
+            store.close()
 
     def tier_changes(self) -> TierChanges:
         """Give the public topic of tier changes."""
@@ -108,6 +132,14 @@ class Runtime:
         """Make an importer and the staging that it uses; close the staging afterwards."""
         staging = PostgresFeedStaging(self.endpoints.database_url)
         return Importer(self.ledger, staging, self.settings.import_batch_facts), staging
+
+    def refused_rows(self, key: str) -> Iterator[RefusedRow]:
+        """Give what a run of an import has refused, in order and never all of it at once."""
+        staging = PostgresFeedStaging(self.endpoints.database_url)
+        try:
+            yield from staging.refused_rows(key)
+        finally:
+            staging.close()
 
     def finish_imports(self, keys: Collection[str]) -> None:
         """Note that the results of these imports were told. Where that fails, the next run tells them once more."""
@@ -130,12 +162,19 @@ class Runtime:
             ServiceUnreachable: nothing moved for `wait_timeout_s`; what was recorded is safe.
 
         """
+        try:
+            return self._wait_until_projected(on_wait)
+        except ServiceUnreachable:
+            self._give_up_if_stopped()
+            raise
+
+    def _wait_until_projected(self, on_wait: OnWait) -> int:
         target = self.last_position()
         seen, moved = -1, time.monotonic()
         pause_s = 0.01
         while True:
             standing = self.read_models.standing()
-            reached = standing.applied + standing.parked
+            reached = standing.applied + standing.waiting
             on_wait(min(reached, target), target)
             if reached >= target:
                 return target
@@ -151,11 +190,19 @@ class Runtime:
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.5, 0.2)
 
+    def _give_up_if_stopped(self) -> None:
+        """Say so at once where somebody has stopped the ledger meanwhile: `down` takes the records of what it stops away."""
+        if not set(processes.recorded(self.settings.home)) & set(BACKGROUND_PROCESSES):
+            raise ServiceUnreachable(
+                "The ledger was stopped meanwhile (`partner-ledger down`); what was recorded is safe, run the same command"
+                " again to go on."
+            )
+
     def _check_background(self) -> None:
         """Say at once why nothing will come, where relay or projector has stopped."""
         home = self.settings.home
-        for name in BACKGROUND_PROCESSES:
-            if processes.running(home, name) is None:
+        for name, instead in ((RELAY, [RELAY]), (PROJECTOR, projectors_of(home))):
+            if not any(processes.running(home, each) for each in instead):
                 log = processes.log_path(home, name)
                 raise ServiceUnreachable(
                     f"The {name} has stopped; what was recorded is safe. The end of its log {log}:\n{processes.last_lines(log, 3)}"
@@ -169,6 +216,12 @@ class Runtime:
     def down(self) -> bool:
         """Stop relay, projector and the embedded servers; False if nothing ran."""
         return self.servers.down()
+
+
+def projectors_of(home: Path) -> list[str]:
+    """Name the projectors of a home, also those that have ended by themselves; the first one belongs to every ledger."""
+    further = [name for name in processes.recorded(home) if name.startswith(f"{PROJECTOR}-")]
+    return [PROJECTOR, *sorted(further, key=lambda name: int(name.removeprefix(f"{PROJECTOR}-")))]
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -216,13 +269,15 @@ def make_ledger(settings: Settings, endpoints: Endpoints, patience: Patience) ->
 class _Patience:
     """Waits while PostgreSQL is away, saying so once, and gives up after a time without an answer."""
 
-    def __init__(self, timeout_s: int, say: Say) -> None:
+    def __init__(self, timeout_s: int, say: Say, check: Callable[[], None]) -> None:
         self._timeout_s = timeout_s
         self._say = say
+        self._check = check
         self._since: float | None = None
         self._last = 0.0
 
     def __call__(self, error: OperationalError) -> None:
+        self._check()
         now = time.monotonic()
         if self._since is None or now - self._last > self._timeout_s:
             self._since = now
@@ -243,7 +298,8 @@ def run_in_foreground(name: str, settings: Settings) -> None:
     from infra.relay_process import run_relay
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("kafka").setLevel(logging.ERROR)
+    # Kafka's client logs, with tracebacks, what reaches us as an exception and is said once.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -266,5 +322,5 @@ def progress_figures(settings: Settings, endpoints: Endpoints) -> dict[str, int 
         "relayed": relayed_position(endpoints.bootstrap_servers, settings.topic_prefix),
         "projected": standing.applied,
         "parked": standing.parked,
-        "lag": events - standing.applied - standing.parked,
+        "lag": events - standing.applied - standing.waiting,
     }

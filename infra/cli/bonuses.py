@@ -11,15 +11,18 @@ from domain.errors import Refused
 from domain.money import format_amount
 from domain.streams import partner_stream
 from infra.bootstrap import Runtime
-from infra.cli.console import amount, out, print_json, say, table
-from infra.cli.options import AsOf, Json, KnownAt, known_position, parse_date
+from infra.cli.console import Quiet, amount, out, print_json, say, table
+from infra.cli.options import AsOf, Json, KnownAt, known_position, note_parked, parse_date
 from infra.settings import load_settings
 from projections.bonus_journal import BonusLine
 from projections.explanation import Explanation, explain, parse_line_id, rate
 from projections.queries import Total
 
 bonus_commands = typer.Typer(
-    help="Bonus lines, their totals, and how each came about.", no_args_is_help=True, rich_markup_mode=None
+    help="Bonus lines, their totals, and how each came about.\n\n"
+    "Example: partner-ledger bonus totals --from 2012-01-01 --by quarter",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
@@ -49,8 +52,10 @@ def lines(
     if not runtime.read_models.partner(partner_id, as_of, up_to_position=position).partners:
         raise Refused(f"There is no partner {partner_id!r} then; `partner-ledger partners` lists them.")
     answer = runtime.read_models.lines(partner_id, as_of, up_to_position=position)
+    parked = note_parked(runtime)
     if json:
-        document = {"as_of": answer.as_of, "position": answer.position, "partner_id": partner_id}
+        document: dict[str, Any] = {"as_of": answer.as_of, "position": answer.position, "partner_id": partner_id}
+        document["parked"] = parked
         print_json(document | {"lines": [line_document(line) for line in answer.lines]})
         return
     print_lines(f"Bonus lines of {partner_id} as of {answer.as_of} (position {answer.position:,})", answer.lines)
@@ -81,7 +86,7 @@ def print_lines(title: str, bonus_lines: tuple[BonusLine, ...]) -> None:
         return
     columns = ("line", "posted", "cause", "scheme", "tier", "", "basis", "rate", "amount")
     view = table(title, *columns, right=("basis", "rate", "amount"), fold=("cause", "scheme", "tier"))
-    if any(line.kind != "BonusAccrued" for line in bonus_lines):
+    if not Quiet.wanted and any(line.kind != "BonusAccrued" for line in bonus_lines):
         view.caption = "Reversals and settled quarters post a difference: `bonus explain LINE` shows the calculation."
     for line in bonus_lines:
         view.add_row(
@@ -116,11 +121,12 @@ def totals(
     Example: partner-ledger bonus totals --from 2012-01-01 --to 2012-12-31 --by quarter
     """
     if first is not None and last is not None and first > last:
-        raise typer.BadParameter(f"--from {first} is after --to {last}")
+        raise typer.BadParameter(f"{first} is after --to {last}", param_hint="--from")
     runtime = Runtime(load_settings(), say)
     answer = runtime.read_models.totals(by.value, first, last, up_to_position=known_position(runtime, known_at))
+    parked = note_parked(runtime)
     if json:
-        document = {"from": first, "to": last, "by": by.value, "position": answer.position}
+        document = {"from": first, "to": last, "by": by.value, "position": answer.position, "parked": parked}
         rows, sums = (
             [asdict(total) | {"total": total.total} for total in each] for each in (answer.totals, answer.sums)
         )

@@ -5,7 +5,8 @@ import datetime as dt
 import sys
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +14,9 @@ import typer
 from eventsourcing.persistence import OperationalError
 from rich.progress import Progress
 
-from domain.recording import RefusedRow
 from infra.bootstrap import Runtime
-from infra.cli.console import counted, out, print_json, progress, say, table
-from infra.cli.options import Json, parse_date
+from infra.cli.console import counted, hint, out, print_json, progress, say, table
+from infra.cli.options import Json, note_parked, parse_date
 from infra.settings import load_settings
 from producers.feeds import FeedFolder
 from producers.importer import ImportSummary
@@ -44,6 +44,11 @@ def import_feeds(
 
     Example: partner-ledger import feeds/2012-01 --json
     """
+    for folder in folders:
+        if not folder.is_dir():
+            raise typer.BadParameter(
+                f"{folder} is not a folder; import takes folders with files such as sales.csv.", param_hint="FOLDER"
+            )
     feeds = [FeedFolder(folder) for folder in folders]
     runtime = Runtime(load_settings(), say)
     runtime.up()
@@ -54,22 +59,24 @@ def import_feeds(
             told = [summary.key for _, summary in summaries]
             summaries.append((feed, import_feed(runtime, feed, bar, told=told)))
         position = runtime.last_position() if no_wait else wait_for_projections(runtime, bar)
+    parked = 0 if no_wait else note_parked(runtime)
     seconds = round(time.monotonic() - began, 3)
-    refused = [(feed, row) for feed, summary in summaries for row in summary.refused]
-    rejects = _write_rejects(runtime, refused) if refused else None
+    refused = sum(summary.refused for _, summary in summaries)
+    rejects = _write_rejects(runtime, summaries) if refused else None
     document = {
         "recorded": sum(summary.recorded for _, summary in summaries),
         "duplicates": sum(summary.duplicates for _, summary in summaries),
-        "refused": [_refusal(feed, row, named=len(feeds) > 1) for feed, row in refused],
+        "refused": _refusals(rejects, named=len(feeds) > 1),
         "events": sum(summary.events for _, summary in summaries),
         "seconds": seconds,
         "position": position,
+        "parked": parked,
         "rejects_file": None if rejects is None else str(rejects),
     }
     if json:
         print_json(document)
     else:
-        _print_import(document, [row for _, row in refused], rejects, waited=not no_wait)
+        _print_import(document, refused, waited=not no_wait)
     sys.stdout.flush()
     runtime.finish_imports([summary.key for _, summary in summaries])
     runtime.close()
@@ -77,9 +84,14 @@ def import_feeds(
         raise typer.Exit(1)
 
 
-def _refusal(feed: FeedFolder, row: RefusedRow, *, named: bool) -> dict[str, object]:
-    refusal: dict[str, object] = {"file": row.file, "line": row.line, "reason": row.reason}
-    return {"folder": str(feed.folder), **refusal} if named else refusal
+def _refusals(rejects: Path | None, *, named: bool) -> Iterator[dict[str, Any]]:
+    """Give what was refused, row by row: a million of them are held by the rejects file, not by memory."""
+    if rejects is None:
+        return
+    with rejects.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            refusal = {"file": row["file"], "line": int(row["line"]), "reason": row["reason"]}
+            yield {"folder": row["folder"], **refusal} if named else refusal
 
 
 def import_feed(runtime: Runtime, feed: FeedFolder, bar: Progress, *, told: Collection[str] = ()) -> ImportSummary:
@@ -125,7 +137,7 @@ def wait_for_projections(runtime: Runtime, bar: Progress) -> int:
     return runtime.wait_until_projected(on_wait)
 
 
-def _write_rejects(runtime: Runtime, refused: Sequence[tuple[FeedFolder, RefusedRow]]) -> Path:
+def _write_rejects(runtime: Runtime, summaries: Sequence[tuple[FeedFolder, ImportSummary]]) -> Path:
     """Write what was refused beside the ledger's logs, in the shape in which it can be worked off."""
     folder = runtime.settings.home / "rejects"
     folder.mkdir(parents=True, exist_ok=True)
@@ -133,32 +145,33 @@ def _write_rejects(runtime: Runtime, refused: Sequence[tuple[FeedFolder, Refused
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["folder", "file", "line", "reason"])
-        writer.writerows([str(feed.folder), row.file, row.line, row.reason] for feed, row in refused)
+        for feed, summary in summaries:
+            rows = runtime.refused_rows(summary.key)
+            writer.writerows([str(feed.folder), row.file, row.line, row.reason] for row in rows)
     return path
 
 
-def _print_import(
-    document: dict[str, Any], refused: Sequence[RefusedRow], rejects: Path | None, *, waited: bool
-) -> None:
+def _print_import(document: dict[str, Any], refused: int, *, waited: bool) -> None:
     out.print(
         f"{counted(document['recorded'], 'fact')} recorded, {counted(document['duplicates'], 'duplicate')},"
-        f" {len(refused):,} refused; {counted(document['events'], 'event')} in {document['seconds']:,.1f} s."
+        f" {refused:,} refused; {counted(document['events'], 'event')} in {document['seconds']:,.1f} s."
     )
     if waited:
-        out.print(f"The projections have caught up, at position {document['position']:,}.")
+        but = " but for what is parked" if document["parked"] else ""
+        hint(f"The projections have caught up{but}, at position {document['position']:,}.")
     if refused:
         view = table(
-            f"Refused ({min(len(refused), SHOWN_REFUSALS)} of {len(refused)})",
+            f"Refused ({min(refused, SHOWN_REFUSALS)} of {refused:,})",
             "file",
             "line",
             "reason",
             right=("line",),
             fold=("reason",),
         )
-        for row in refused[:SHOWN_REFUSALS]:
-            view.add_row(row.file, f"{row.line:,}", row.reason)
+        for row in islice(document["refused"], SHOWN_REFUSALS):
+            view.add_row(row["file"], f"{row['line']:,}", row["reason"])
         out.print(view)
-        out.print(f"All of them are in {rejects}", markup=False)
+        hint(f"All of them are in {document['rejects_file']}")
 
 
 @facts_commands.command("advance")
@@ -179,11 +192,19 @@ def advance(
     with progress(shown=not json) as bar:
         advanced, events = advance_ledger(runtime, to, bar)
         position = runtime.last_position() if no_wait else wait_for_projections(runtime, bar)
+    parked = 0 if no_wait else note_parked(runtime)
     runtime.close()
     seconds = round(time.monotonic() - began, 3)
     if json:
         print_json(
-            {"ledger_date": to, "advanced": advanced, "events": events, "seconds": seconds, "position": position}
+            {
+                "ledger_date": to,
+                "advanced": advanced,
+                "events": events,
+                "seconds": seconds,
+                "position": position,
+                "parked": parked,
+            }
         )
         return
     state = f"The ledger's date is {to} now" if advanced else f"The ledger's date was {to} already"

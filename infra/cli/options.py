@@ -8,6 +8,7 @@ import typer
 
 from domain.programme import is_country
 from infra.bootstrap import Runtime
+from infra.cli.console import counted, warn
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
@@ -60,6 +61,19 @@ KnownAt = Annotated[
         help="As the ledger knew it then, by the time of recording (default: all that is recorded).",
     ),
 ]
+
+
+def note_parked(runtime: Runtime) -> int:
+    """Say that an answer lacks what is parked, if anything is; give the number of parked records."""
+    standing = runtime.read_models.standing()
+    if standing.parked:
+        waiting = (
+            f"{counted(standing.waiting, 'event')} of the ledger cannot be applied yet: what follows from them is in no answer"
+            if standing.waiting
+            else "no event of the ledger waits behind them so far"
+        )
+        warn(f"{counted(standing.parked, 'record')} parked; {waiting}. See `partner-ledger parked list`.")
+    return standing.parked
 
 
 def known_position(runtime: Runtime, known_at: dt.datetime | None) -> int | None:

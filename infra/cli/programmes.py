@@ -20,7 +20,10 @@ from projections.explanation import rate
 from projections.sentences import counted
 
 programme_commands = typer.Typer(
-    help="Programme versions: publish, list, show, compare.", no_args_is_help=True, rich_markup_mode=None
+    help="Programme versions: publish, list, show, compare.\n\n"
+    "Example: partner-ledger programme diff partner-2011 partner-2012",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 Which = Annotated[str, typer.Argument(metavar="PROGRAMME", help="A published version's name, or a file (*.yaml).")]

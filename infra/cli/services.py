@@ -1,11 +1,12 @@
 """Commands for the servers and processes of a ledger: up, down, status, settings, run."""
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from infra import bootstrap
-from infra.bootstrap import BACKGROUND_PROCESSES, PROJECTOR, RELAY, Runtime
+from infra.bootstrap import BACKGROUND_PROCESSES, PROJECTOR, RELAY, Runtime, projectors_of
 from infra.cli.console import out, print_json, say, table
 from infra.cli.options import Json
 from infra.embedded import processes
@@ -13,22 +14,40 @@ from infra.settings import load_settings, settings_table
 
 services_commands = typer.Typer()
 run_commands = typer.Typer(
-    help="Run relay or projector in the foreground, against the servers named in the settings (or the embedded ones).",
+    help="Run relay or projector in the foreground, against the servers named in the settings (or the embedded ones).\n\n"
+    "Example: partner-ledger run projector",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 
+Projectors = Annotated[
+    int | None,
+    typer.Option(
+        "--projectors",
+        min=1,
+        max=64,
+        metavar="N",
+        help="Have so many projectors, which share the partitions (default: as many as there were, 1 at first).",
+    ),
+]
+
+
 @services_commands.command("up")
-def up(*, json: Json = False) -> None:
+def up(*, projectors: Projectors = None, json: Json = False) -> None:
     """Start the embedded Kafka and PostgreSQL, the relay and the projector, where they are not up.
 
-    Servers named in the settings are used instead of embedded ones. A second `up` finds the first.
+    Servers named in the settings are used instead of embedded ones. A second `up` finds the first; with --projectors it
+    starts or stops as many projectors as are missing or too many.
 
-    Example: PARTNER_LEDGER_HOME=~/ledger partner-ledger up
+    Example: PARTNER_LEDGER_HOME=~/ledger partner-ledger up --projectors 2
     """
     runtime = Runtime(load_settings(), say)
-    endpoints = runtime.endpoints
+    endpoints = runtime.up(projectors)
+    if projectors is not None and projectors > runtime.settings.kafka_partitions:
+        say(
+            f"The events topic has {runtime.settings.kafka_partitions} partitions: further projectors only wait to take over."
+        )
     if json:
         print_json(_status(runtime))
         return
@@ -39,7 +58,7 @@ def up(*, json: Json = False) -> None:
 
 @services_commands.command("down")
 def down(*, json: Json = False) -> None:
-    """Stop relay, projector and the embedded servers; the data stay. Servers of your own are left alone.
+    """Stop relay, projectors and the embedded servers; the data stay. Servers of your own are left alone.
 
     Example: partner-ledger down
     """
@@ -66,8 +85,9 @@ def status(*, json: Json = False) -> None:
     for name, place in (("kafka", "bootstrap_servers"), ("postgres", "dsn")):
         server = document[name]
         view.add_row(name, "running" if server["running"] else "not running", server[place] or "-")
-    for name in BACKGROUND_PROCESSES:
-        view.add_row(name, "running" if document[name]["running"] else "not running", document[name]["log"])
+    for process in (document[RELAY], *document["projectors"]):
+        state = f"running, pid {process['pid']}" if process["running"] else "not running"
+        view.add_row(process["name"], state, process["log"])
     for name in ("events", "relayed", "projected", "parked", "lag"):
         view.add_row(name, "", "-" if document[name] is None else f"{document[name]:,}")
     out.print(view)
@@ -84,12 +104,16 @@ def _status(runtime: Runtime) -> dict[str, Any]:
         "home": str(home),
         "kafka": {"bootstrap_servers": servers.kafka.address, "running": servers.kafka.running},
         "postgres": {"dsn": servers.postgres.address, "running": servers.postgres.running},
-        **{
-            name: {"running": processes.running(home, name) is not None, "log": str(processes.log_path(home, name))}
-            for name in BACKGROUND_PROCESSES
-        },
+        **{name: _process(home, name) for name in BACKGROUND_PROCESSES},
+        "projectors": [_process(home, name) for name in projectors_of(home)],
         **figures,
     }
+
+
+def _process(home: Path, name: str) -> dict[str, Any]:
+    """Give a background process of a home as the status document has it; its pid is null where it does not run."""
+    pid = processes.running(home, name)
+    return {"name": name, "running": pid is not None, "pid": pid, "log": str(processes.log_path(home, name))}
 
 
 @services_commands.command("settings")

@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Annotated, Any
 
 import typer
+from rich.padding import Padding
 
 from domain.errors import Refused
 from domain.events import BonusAccrued, BonusClawedBack, KickbackSettled, TrainingCompleted
@@ -12,8 +13,8 @@ from domain.outlook import Outlook, next_tier
 from domain.streams import partner_stream
 from infra.bootstrap import Runtime
 from infra.cli.bonuses import line_document, print_lines
-from infra.cli.console import amount, out, print_json, say, table
-from infra.cli.options import AsOf, Country, Json, KnownAt, known_position
+from infra.cli.console import amount, counted, out, print_json, say, table, warn
+from infra.cli.options import AsOf, Country, Json, KnownAt, known_position, note_parked
 from infra.settings import load_settings
 from projections.as_of import counts_from, standing, until
 from projections.queries import PartnersAnswer, PartnerStanding, TiersAnswer
@@ -21,7 +22,9 @@ from projections.sentences import outlook_sentences, sentence
 
 standings_commands = typer.Typer()
 partner_commands = typer.Typer(
-    help="One partner: its standing, history and bonus lines.", no_args_is_help=True, rich_markup_mode=None
+    help="One partner: its standing, history and bonus lines.\n\nExample: partner-ledger partner show CH-0001",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 SHOWN_LINES = 30
@@ -44,8 +47,9 @@ def tiers(
     runtime = Runtime(load_settings(), say)
     position = known_position(runtime, known_at)
     answer = runtime.read_models.tiers(as_of, up_to_position=position, country=country)
+    parked = note_parked(runtime)
     if json:
-        print_json(_tiers_document(answer, tier_order(runtime, answer)))
+        print_json({**_tiers_document(answer, tier_order(runtime, answer)), "parked": parked})
     else:
         print_tiers(answer, tier_order(runtime, answer))
 
@@ -93,17 +97,21 @@ def partners(*, as_of: AsOf = None, known_at: KnownAt = None, json: Json = False
     """
     runtime = Runtime(load_settings(), say)
     answer = runtime.read_models.partners(as_of, up_to_position=known_position(runtime, known_at))
+    parked = note_parked(runtime)
     if json:
-        print_json(partners_document(answer))
+        print_json({**partners_document(answer), "parked": parked})
         return
     if answer.as_of is None:
         out.print("Nothing was recorded by then." if known_at else "The ledger is empty: import a feed first.")
         return
+    if not answer.partners:
+        out.print(f"No partner was enrolled by {answer.as_of} (position {answer.position:,}).")
+        return
     view = table(
         f"Partners as of {answer.as_of} (position {answer.position:,})",
-        *("partner", "name", "country", "tier", "since", "specialisations", "loyalty days", "payable"),
+        *("partner", "name", "country", "tier", "specialisations", "loyalty days", "payable"),
         right=("loyalty days", "payable"),
-        fold=("name", "specialisations"),
+        fold=("name", "tier", "specialisations", "loyalty days"),
     )
     for shown in answer.partners:
         last = shown.tier_history[-1]
@@ -111,8 +119,7 @@ def partners(*, as_of: AsOf = None, known_at: KnownAt = None, json: Json = False
             shown.partner.partner,
             shown.partner.name,
             shown.partner.country,
-            shown.tier,
-            f"{last.effective_on}",
+            f"{shown.tier} since {last.effective_on}",
             ", ".join(shown.specialisations),
             f"{shown.loyalty_days:,}",
             "\n".join(format_amount(balance.payable, balance.currency) for balance in shown.balances),
@@ -175,6 +182,11 @@ def show_partner(
         on = f" on {answer.as_of}" if answer.as_of else ""
         raise Refused(f"There is no partner {partner_id!r}{on}; `partner-ledger partners` lists them.")
     (shown,) = answer.partners
+    parked = len(runtime.read_models.parked(partner_stream(partner_id)))
+    if parked:
+        warn(
+            f"{counted(parked, 'record')} of {partner_id} parked: this answer lacks them. See `partner-ledger parked list`."
+        )
     lines = runtime.read_models.lines(partner_id, as_of, up_to_position=answer.position).lines
     events = runtime.events.of_stream(partner_stream(partner_id), up_to_position=answer.position)
     history = list(until(events, answer.as_of))
@@ -191,6 +203,7 @@ def show_partner(
         ]
         document["bonus_lines"] = [line_document(line) for line in lines]
         document["next_tier"] = outlook_document(outlook)
+        document["parked"] = parked
         print_json(document)
         return
     _print_standing(shown, answer)
@@ -277,4 +290,4 @@ def _print_outlook(outlook: Outlook | None) -> None:
     awarded = ", awarded by the board" if outlook.awarded else ""
     out.print(f"Next tier: {outlook.evidence.tier}{awarded}.", style="bold", markup=False)
     for text in outlook_sentences(outlook):
-        out.print(f"  {text}", markup=False)
+        out.print(Padding.indent(text, 2))

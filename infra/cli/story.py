@@ -21,9 +21,10 @@ from domain.events import (
 )
 from domain.streams import partner_stream
 from infra.bootstrap import Runtime
-from infra.cli.console import amount, out, progress, say, table
+from infra.cli.console import amount, hint, out, progress, say, table
 from infra.cli.facts import advance_ledger, import_feed, wait_for_projections
 from infra.cli.standings import print_tiers, show_partner, tier_order
+from infra.cli.tables import GAP
 from infra.demo.network import NetworkSummary, write_network
 from infra.settings import Settings, load_settings
 from producers.feeds import FeedFolder
@@ -38,7 +39,8 @@ CHANGE = dt.date(2011, 10, 1)
 LAST_DAY = dt.date(2013, 12, 31)
 SHOWN_BALANCES = 10
 BAR = "▇"
-PARTNERS_A_BAR = 2
+PARTNERS_A_BAR = (2, 5, 10, 20, 50)
+"""How many partners a bar may stand for: as few as the terminal has room for."""
 TIER_STYLES = ("bright_white", "yellow", "cyan")
 """From the second lowest tier up."""
 
@@ -73,10 +75,7 @@ def demo(
     finally:
         runtime.close()
         runtime.down()
-    out.print(
-        f"Nothing is left running. Look on with: PARTNER_LEDGER_HOME={settings.home} uv run partner-ledger partners",
-        markup=False,
-    )
+    hint(f"Nothing is left running. Look on with: PARTNER_LEDGER_HOME={settings.home} uv run partner-ledger partners")
 
 
 def _own_settings(folder: Path) -> Settings:
@@ -110,7 +109,7 @@ def _tell(runtime: Runtime, folder: Path) -> None:
         f"{summary.recorded:,} facts and what follows from them are {summary.events + due:,} events"
         f" on Kafka, positions 1 to {position:,}."
     )
-    for row in summary.refused:
+    for row in runtime.refused_rows(summary.key):
         out.print(f"Refused, {row.file} line {row.line}: {row.reason}", markup=False)
 
 
@@ -131,15 +130,24 @@ def _show(runtime: Runtime, network: NetworkSummary) -> None:
 
 def _print_chart(runtime: Runtime) -> None:
     """Draw how many partners are above the lowest tier, half-year by half-year."""
-    view = table(f"Partners above the lowest tier ({BAR} = {PARTNERS_A_BAR} of them)", "as of", "", "holders")
+    held: dict[dt.date, dict[str, int]] = {}
     for as_of in _half_years():
         answer = runtime.read_models.tiers(as_of)
         order = tier_order(runtime, answer)[1:]
-        holders = {tier: sum(row.holders for row in answer.holders if row.tier == tier) for tier in order}
+        held[as_of] = {tier: sum(row.holders for row in answer.holders if row.tier == tier) for tier in order}
+    words = {
+        as_of: ", ".join(f"{tier} {count}" for tier, count in holders.items() if count)
+        for as_of, holders in held.items()
+    }
+    room = out.width - len("2012-06-30") - max(map(len, words.values())) - 2 * GAP
+    most = max(sum(holders.values()) for holders in held.values())
+    a_bar = next((n for n in PARTNERS_A_BAR if most / n + len(TIER_STYLES) <= room), PARTNERS_A_BAR[-1])
+    view = table(f"Partners above the lowest tier ({BAR} = {a_bar} of them)", "as of", "", "holders")
+    for as_of, holders in held.items():
         bars = Text()
-        for rank, tier in enumerate(order):
-            bars.append(BAR * -(-holders[tier] // PARTNERS_A_BAR), style=TIER_STYLES[min(rank, len(TIER_STYLES) - 1)])
-        view.add_row(f"{as_of}", bars, ", ".join(f"{tier} {count}" for tier, count in holders.items() if count))
+        for rank, count in enumerate(holders.values()):
+            bars.append(BAR * -(-count // a_bar), style=TIER_STYLES[min(rank, len(TIER_STYLES) - 1)])
+        view.add_row(f"{as_of}", bars, words[as_of])
     out.print(view)
 
 

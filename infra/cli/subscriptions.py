@@ -14,7 +14,10 @@ from infra.cli.options import Country, parse_date
 from infra.settings import load_settings
 
 subscribe_commands = typer.Typer(
-    help="Follow what the ledger tells the services downstream.", no_args_is_help=True, rich_markup_mode=None
+    help="Follow what the ledger tells the services downstream.\n\n"
+    "Example: partner-ledger subscribe tier-changes --from earliest",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 

@@ -95,13 +95,14 @@ class Servers:
         return self._endpoints()
 
     def down(self) -> bool:
-        """Stop what runs under the home: relay and projector first, then Kafka, then PostgreSQL. False if nothing ran."""
+        """Stop what runs under the home: relay and projectors first, then Kafka, then PostgreSQL. False if nothing ran."""
         home = self._settings.home
         if not (home / "run").is_dir():
             return False
         with self._lock():
             names = [name for name in processes.recorded(home) if name not in (kafka_server.NAME, postgres_server.NAME)]
-            stopped = [processes.stop(home, name, BACKGROUND_STOP_TIMEOUT_S) for name in names]
+            with ThreadPoolExecutor(max(1, len(names))) as pool:
+                stopped = list(pool.map(lambda name: processes.stop(home, name, BACKGROUND_STOP_TIMEOUT_S), names))
             # A server that was started before the settings named another one is still ours to stop.
             stopped += [self._kafka.down(), self._postgres.down()]
         return any(stopped)

@@ -23,6 +23,11 @@ happening and errors go to standard error. An error is one plain sentence. {with
 | 130 | stopped with Ctrl-C |
 
 A command that needs the ledger starts what is not up (embedded servers, relay, projector) and leaves it up.
+
+`--quiet` or `-q`, anywhere in a command, also with `--json`: the answer and errors alone, no progress and no hints.
+`partner-ledger --install-completion` has the shell complete commands and options with the tab key (bash, zsh, fish);
+`--show-completion` prints what it would install. Tables fit the terminal: long texts wrap, amounts, dates and ids do not, and
+a table that still does not fit is shown as a list. Where the output is no terminal, nothing is cut.
 """
 
 

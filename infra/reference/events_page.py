@@ -26,7 +26,7 @@ percent. What may be null is there, with null.
 | `{streams.PARTNER_PREFIX}ID` | facts and decisions about one partner |
 | `{streams.ROSTER_PREFIX}CC` | awarded tiers in one country (ISO 3166-1): SeatTaken, SeatFreed |
 | `{streams.PROGRAMMES}` | ProgrammePublished |
-| `{streams.LEDGER}` | LedgerAdvanced |
+| `{streams.LEDGER}` | LedgerAdvanced, RecordDropped |
 """
 
 ATTRIBUTES = Meanings(
@@ -57,6 +57,12 @@ FIELDS = Meanings(
         "effective_from": "first day in force",
         "content": "the whole version, keys as in [the programme file](programme.md), defaults left out",
         "LedgerAdvanced.to": "the ledger's new date",
+        "topic": "topic of the record passed over",
+        "partition": "its partition",
+        "offset": "its offset",
+        "leaf_hash": "SHA-256 over 0x00 and the record's value, in hex; null for a record without a value",
+        "RecordDropped.reason": "why, as told",
+        "dropped_on": "day on which it was dropped, by the database's clock",
         "partner_id": "the partner",
         "name": "the partner's name",
         "country": "the partner's country (ISO 3166-1 alpha-2)",

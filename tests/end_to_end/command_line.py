@@ -13,6 +13,7 @@ from typing import Any
 
 from infra.bootstrap import environment_of
 from infra.embedded import processes
+from infra.embedded.servers import Servers
 from infra.settings import Settings
 
 NO_VARIABLES: Mapping[str, str] = {}
@@ -97,5 +98,5 @@ class CommandLine:
         return True
 
     def down(self) -> None:
-        """Stop relay and projector."""
-        assert self.run("down").code == 0
+        """Stop relay and projectors by what the command `down` calls: a process less for each ledger of a test."""
+        Servers(self.settings, say=lambda _: None).down()
