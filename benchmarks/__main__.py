@@ -1,4 +1,4 @@
-"""The one command: `uv run --group bench python -m benchmarks [NAME …] [--json] [--events N]`.
+"""The one command: `uv run --group bench python -m benchmarks [NAME …] [--json] [--events N] [--rows-times N]`.
 
 It starts a PostgreSQL and a Kafka of its own in a temporary home, runs the benchmarks one after the other, and stops and
 removes all of it. It ends by itself within six minutes: what has been measured until then is printed.
@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import append, bulk_import, decide, models, projector, relay, visible
+from benchmarks import append, bulk_import, decide, models, projector, relay, scale_out, visible
 from benchmarks.machine import durability, machine
 from benchmarks.measuring import Bench, Figure, say, shown
 from tests.servers import servers
@@ -32,6 +32,7 @@ ON_SERVERS: dict[str, Callable[[Bench], None]] = {
     "relay": relay.measure,
     "projector": projector.measure,
     "visible": visible.measure,
+    "scale-out": scale_out.measure,
 }
 IN_MEMORY: dict[str, Callable[[Bench], None]] = {"decide": decide.measure, "models": models.measure}
 BENCHMARKS = ON_SERVERS | IN_MEMORY
@@ -49,14 +50,21 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--events", type=int, default=EVENTS, metavar="N", help="sales or events to measure with (%(default)s)"
     )
+    parser.add_argument(
+        "--rows-times",
+        type=int,
+        default=1,
+        metavar="N",
+        help="import the sales N times as well, for its memory; a minute for 10",
+    )
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in BENCHMARKS]
-    if unknown or options.events < 1:
-        parser.error(f"unknown: {', '.join(unknown)}" if unknown else "--events must be at least 1")
+    if unknown or options.events < 1 or options.rows_times < 1:
+        parser.error(f"unknown: {', '.join(unknown)}" if unknown else "--events and --rows-times must be at least 1")
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGALRM, _time_is_up)
     signal.alarm(WITHIN_S)
-    bench = Bench(options.events)
+    bench = Bench(options.events, options.rows_times)
     document = run(options.names or list(BENCHMARKS), bench)
     signal.alarm(0)
     if options.json:

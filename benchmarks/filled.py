@@ -1,12 +1,15 @@
 """A ledger that has events: the store that the relay reads, and the topic that the projector reads."""
 
+import re
 import threading
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from benchmarks.measuring import Clock, Spent
 from benchmarks.network import feed_folder
-from infra.bootstrap import make_ledger
+from infra.bootstrap import Runtime, make_ledger
+from infra.embedded import processes
 from infra.embedded.servers import Endpoints, Servers
 from infra.kafka.ledger_topics import KafkaLedgerTopics
 from infra.postgres.event_log import PostgresEventLog
@@ -17,6 +20,7 @@ from producers.importer import Importer, ImportSummary
 from producers.relay import Relay
 from producers.topics import Relayed, Transaction
 from tests.servers import fresh_ledger
+from tests.waiting import eventually
 
 PARTNERS = 700
 
@@ -24,6 +28,28 @@ PARTNERS = 700
 def endpoints_of(settings: Settings) -> Endpoints:
     """Say where a ledger of these settings is; its servers run."""
     return Servers(settings, say=lambda _: None).up()
+
+
+def last_position(settings: Settings) -> int:
+    """Give the number of events in a ledger's store."""
+    log = PostgresEventLog(endpoints_of(settings).database_url)
+    try:
+        return log.last_position()
+    finally:
+        log.close()
+
+
+def most_memory_mb(settings: Settings, process: str, done: Callable[[], bool]) -> float:
+    """Have a background process as `up` starts it work until it is done; give the most memory that was resident."""
+    Runtime(settings, lambda _: None).start(process)
+    try:
+        eventually(done, pause_s=0.2)
+        pid = processes.running(settings.home, process)
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text("utf-8"))
+        assert found is not None
+        return int(found[1]) * 1024 / 1e6
+    finally:
+        processes.stop(settings.home, process, timeout=20)
 
 
 def import_folder(settings: Settings, folder: Path) -> tuple[ImportSummary, Spent, Spent]:

@@ -45,6 +45,8 @@ class Bench:
     """What a benchmark is given: how large to be, and where its figures go."""
 
     events: int
+    rows_times: int = 1
+    """Import the sales so many times as well, to see what memory that takes."""
     name: str = ""
     figures: list[Figure] = field(default_factory=list)
 

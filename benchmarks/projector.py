@@ -7,30 +7,30 @@ from itertools import count
 
 from kafka import TopicPartition
 
-from benchmarks.filled import endpoints_of, relayed
+from benchmarks.filled import endpoints_of, last_position, most_memory_mb, relayed
 from benchmarks.measuring import Bench, Clock, Spent
 from consumers.projector import Projector
+from infra.bootstrap import PROJECTOR
 from infra.kafka.clients import read_committed_consumer
 from infra.kafka.event_source import KafkaEventSource
-from infra.postgres.event_log import PostgresEventLog
+from infra.postgres.projections.read_models import PostgresReadModels
 from infra.postgres.projections.store import PostgresProjectionStore
 from infra.projector_process import GC_THRESHOLD
 from infra.settings import Settings
 from producers.topics import layouts
-from tests.servers import fresh_database
+from tests.servers import execute, temporary_home
 
 _groups = count(1)
 
 
 def measure(bench: Bench) -> None:
-    """Read a filled topic, once with nothing done and once projected to a database of its own."""
+    """Read a filled topic, once with nothing done and once projected; what was projected before is deleted each time."""
     settings = relayed(bench.events)
-    log = PostgresEventLog(endpoints_of(settings).database_url)
-    events = log.last_position()
-    log.close()
+    events = last_position(settings)
     with _collected_as_in_the_process():
         bench.rate("a bare consumer, polling only", "events/s", lambda: _poll(settings, events))
         bench.rate("projector", "events/s", lambda: _project(settings, events))
+    bench.values("resident memory of its process, at most", "MB", [_most_memory_mb(settings, events)])
 
 
 def _poll(settings: Settings, events: int) -> Spent:
@@ -50,24 +50,45 @@ def _poll(settings: Settings, events: int) -> Spent:
 
 
 def _project(settings: Settings, events: int) -> Spent:
+    endpoints = endpoints_of(settings)
+    delete_projections(settings)
     source = KafkaEventSource(
-        endpoints_of(settings).bootstrap_servers,
+        endpoints.bootstrap_servers,
         layouts(prefix=settings.topic_prefix).events.name,
         group_id=f"{settings.topic_prefix}.projector-{next(_groups)}",
         max_records=settings.projector_batch_events,
     )
-    store = PostgresProjectionStore(fresh_database().projector_database_url)
+    store = PostgresProjectionStore(endpoints.projector_database_url)
     projector = Projector(source, store, lambda _: None)
     clock = Clock()
-    while not projector.applied:  # joining the group takes its time, and is not what is measured
+    while not projector.handled:  # joining the group takes its time, and is not what is measured
         clock = Clock()
         projector.step()
-    while projector.applied < events:
+    while projector.handled + projector.under_way < events:
         projector.step()
-    spent = clock.spent(projector.applied)
-    source.close()
-    store.close()
+    projector.finish()
+    assert projector.applied == events, "nothing is to be parked"
+    spent = clock.spent(events)
+    projector.close()
     return spent
+
+
+def _most_memory_mb(settings: Settings, events: int) -> float:
+    delete_projections(settings)
+    models = PostgresReadModels(endpoints_of(settings).read_database_url)
+    try:
+        home = settings.model_copy(update={"home": temporary_home()})
+        return most_memory_mb(home, PROJECTOR, lambda: models.standing().applied == events)
+    finally:
+        models.close()
+
+
+def delete_projections(settings: Settings) -> None:
+    """Delete what was projected, so that the next projector fills it again."""
+    endpoints = endpoints_of(settings)
+    for (build,) in execute(endpoints.read_database_url, "SELECT build FROM projection.live"):
+        execute(endpoints.projector_database_url, f"DROP SCHEMA projection_{build} CASCADE")
+    execute(endpoints.admin_database_url, "DELETE FROM projection.live")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The real Kafka and PostgreSQL of the tests: one pair for the session, and on it ledgers without events, as many as wanted.
+"""The real Kafka and PostgreSQL of the tests: a pair for each process that runs tests, and on it as many ledgers as wanted.
 
 A ledger of a test's own is a database and a topic prefix on the shared servers, which takes a fraction of a second; tests
 that stop or kill servers start a pair of their own in a home of their own.
@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -22,13 +23,20 @@ from infra.settings import Settings
 
 LOGINS = {"application": "ledger_app", "reader": "ledger_reader", "projector": "ledger_projector"}
 _numbers = itertools.count(1)
+_made = ExitStack()
+atexit.register(_made.close)
+
+
+def clear() -> None:
+    """Stop the servers and remove the homes, as the end of the process does; nothing may be asked of them any more."""
+    _made.close()
 
 
 def temporary_home() -> Path:
     """Make a home that PostgreSQL's own user may enter, removed when the tests end."""
     home = Path(tempfile.mkdtemp(prefix="plt-"))
     home.chmod(0o755)
-    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    _made.callback(shutil.rmtree, home, ignore_errors=True)
     return home
 
 
@@ -37,7 +45,7 @@ def servers() -> tuple[Settings, Servers, Endpoints]:
     """Start the servers once; they are stopped when the tests end."""
     settings = Settings(home=temporary_home(), wait_timeout_s=180)
     started = Servers(settings, say=lambda _: None)
-    atexit.register(started.down)
+    _made.callback(started.down)
     return settings, started, started.up()
 
 
