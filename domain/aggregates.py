@@ -48,11 +48,13 @@ class LedgerEvent:
 class PartnerAggregate:
     """A partner: its standing, and the awarded tier that the roster of its country has it down for."""
 
-    __slots__ = ("id", "seat", "standing", "version")
+    __slots__ = ("id", "seat", "snapshot_version", "standing", "version")
 
     def __init__(self, stream: str) -> None:
         self.id = stream
         self.version = 0
+        self.snapshot_version = 0
+        """The version of its last snapshot (`domain.snapshots`) that this process knows of."""
         self.standing: Standing = None  # type: ignore[assignment]  # set by the first event, PartnerEnrolled
         self.seat: str | None = None
 

@@ -31,6 +31,7 @@ from domain.errors import IntegrityFault, LedgerError, Refused, StaleTerms
 from domain.facts import RecordTraining, ReverseSale, RevokeCertificate, content_hash
 from domain.programme import Programme
 from domain.recording import Append, Head, Identity, IdentityKey, ImportProgress, LedgerStore, LookUp, TopicRecord
+from domain.snapshots import EVERY, FORMAT, partner_from, snapshot_of
 from domain.streams import LEDGER, PROGRAMMES, partner_stream, roster_stream
 from domain.terms import Programmes
 
@@ -283,6 +284,7 @@ class Ledger(Application[str]):
                 identities=batch.identities,
                 persons=batch.persons,
                 progress=make_progress(outcomes) if make_progress else None,
+                snapshots=_snapshots(batch),
             )
             events = self._stored(batch.events)
         except BaseException:
@@ -346,8 +348,11 @@ class Ledger(Application[str]):
 
     def forget_all(self) -> None:
         """Empty the cache, so that all is read anew; the library's `LRUCache.clear` leaves everything where it is found."""
-        for stream in list(cast("Any", self.repository.cache).cache):
+        for stream in self._remembered():
             self._forget(stream)
+
+    def _remembered(self) -> list[str]:
+        return list(cast("Any", self.repository.cache).cache)
 
     # --- looking up: the shelf that a batch takes from ---
 
@@ -383,16 +388,18 @@ class Ledger(Application[str]):
         assert cache is not None
         missing = [stream for stream in streams if not _cached(cache, stream)]
         if missing:
-            for stream, stored in self._store.select_streams(missing).items():
+            for stream, stored in self._store.select_streams(missing, FORMAT).items():
                 aggregate: Aggregate | None = None
                 for row in stored:
-                    aggregate = ledger_event(row).mutate(aggregate)
+                    aggregate = partner_from(row) if row.topic == FORMAT else ledger_event(row).mutate(aggregate)
                 cache.put(stream, cast("Any", aggregate))
 
     def _follow(self, head: Head) -> None:
         """Drop from the cache what other writers have appended to since this process last looked."""
         self._changed_by_others = ()
-        if head.position != self._seen:
+        if head.position != self._seen and not self._remembered():
+            self._seen = head.position
+        elif head.position != self._seen:
             streams = self._changed_by_others = self._store.streams_since(self._seen, FOLLOW_LIMIT)
             if streams is None:
                 self.forget_all()
@@ -453,6 +460,20 @@ def _cached(cache: Any, stream: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def _snapshots(batch: Batch) -> list[StoredEvent]:
+    """Take the snapshots that are due; here, because partners may have moved on before the batch is written."""
+    if not batch.events:
+        return []
+    due = [
+        partner
+        for partner in batch.touched
+        if isinstance(partner, PartnerAggregate) and partner.version >= partner.snapshot_version + EVERY
+    ]
+    for partner in due:
+        partner.snapshot_version = partner.version
+    return [snapshot_of(partner) for partner in due]
 
 
 def _same_terms(decided_under: Head) -> Callable[[Head], None]:

@@ -125,6 +125,8 @@ class Append:
     ledger_date: dt.date | None = None
     """The ledger's date from now on; the head keeps the later one."""
     progress: ImportProgress | None = None
+    snapshots: Sequence[StoredEvent] = ()
+    """Partners as this append leaves them (`domain.snapshots`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +164,14 @@ class LedgerStore(Protocol):
         """Give those of the pseudonyms that still stand for somebody."""
         ...
 
-    def select_streams(self, streams: Collection[str]) -> Mapping[str, Sequence[LedgerStoredEvent]]:
-        """Read many whole streams in one round trip, each in order of version; one without events is left out."""
+    def select_streams(
+        self, streams: Collection[str], snapshot_format: str = ""
+    ) -> Mapping[str, Sequence[LedgerStoredEvent]]:
+        """Read many whole streams in one round trip, each in order of version; one without events is left out.
+
+        With a snapshot format, a stream that has a snapshot of it begins with the latest of them (its type is the format),
+        and the events after that follow.
+        """
         ...
 
     def select_deals(self, deal_ids: Collection[str]) -> Mapping[str, Sequence[LedgerStoredEvent]]:

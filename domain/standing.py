@@ -65,9 +65,10 @@ class Revenue:
 
     __slots__ = ("_after", "_amounts", "_days", "_end", "_first", "_last", "_sum")
 
-    def __init__(self) -> None:
-        self._days = array("l")
-        self._amounts: list[int] = []
+    def __init__(self, days: "array[int] | None" = None, amounts: list[int] | None = None) -> None:
+        """Take days, as ordinals in order, and the amount of each; none at first."""
+        self._days = array("l") if days is None else days
+        self._amounts: list[int] = [] if amounts is None else amounts
         self._after = self._last = self._sum = 0
         self._first = self._end = 0
 
@@ -116,10 +117,13 @@ class Revenue:
             index += 1
         return dt.date.fromordinal(days[index]) if index < len(days) else None
 
+    def by_day(self) -> "tuple[array[int], list[int]]":
+        """Give the days that anything was added to, as ordinals in order, and the amount of each."""
+        return self._days, self._amounts
+
     def copy(self) -> "Revenue":
         """Give an independent copy."""
-        other = Revenue()
-        other._days, other._amounts = self._days[:], self._amounts.copy()
+        other = Revenue(self._days[:], self._amounts.copy())
         other._after, other._last, other._sum = self._after, self._last, self._sum
         other._first, other._end = self._first, self._end
         return other

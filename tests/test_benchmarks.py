@@ -17,6 +17,7 @@ EXPECTED = {
     "projector": 3,
     "visible": 4,
     "scale-out": 5,
+    "deal": 6,
     "decide": 2,
     "models": 6,
 }

@@ -57,6 +57,7 @@ _EVENTS = """ledger.event (position, recorded_at, version, business_date, schema
     actor, command_id, data, leaf_hash)"""
 _IDENTITIES = "ledger.identity (kind, key, stream, version, content_hash, refers_to)"
 _PERSONS = "ledger.person (person_id, pseudonym)"
+_SNAPSHOTS = "ledger.snapshot (stream, version, type, state)"
 _PROGRESS = "ledger.import_progress AS so_far (digest, done, recorded, duplicates, events, finished)"
 # A page told twice (its commit was made, the answer lost) is counted once: `done` tells the pages of a run apart.
 _ADD_PROGRESS = """
@@ -132,6 +133,7 @@ def _insert_and_commit(cursor: Cursor, begin: bytes, events: Sequence[EventRow],
             copy_lines(cursor, _IDENTITIES, _identity_lines(beside))
     # In order of id: two appends of the same new persons wait for one another instead of deadlocking.
     rest += _inserts(cursor, _PERSONS, sorted(beside.persons.items()))
+    rest += _inserts(cursor, _SNAPSHOTS, map(_snapshot_row, beside.snapshots))
     if beside.progress is not None:
         rest += _progress(cursor, beside.progress)
     if events:
@@ -182,6 +184,7 @@ def _write_group(
     beside = Append(
         identities=[identity for n in accepted for identity in appends[n][1].identities],
         persons={person_id: pseudonym for n in accepted for person_id, pseudonym in appends[n][1].persons.items()},
+        snapshots=[snapshot for n in accepted for snapshot in appends[n][1].snapshots],
     )
     _insert_and_commit(cursor, b"", rows, beside)
     positions = iter([row.position for row in rows])
@@ -289,6 +292,10 @@ def _event_lines(events: Sequence[EventRow]) -> Iterable[str]:
             f"\t{row.envelope_version}\t{text(row.stream)}\t{text(row.type)}\t{actor}\t{text(row.command_id)}"
             f"\t{bytea(row.data)}\t\\\\x{leaf_hash(envelope(row)).hex()}\n"
         )
+
+
+def _snapshot_row(snapshot: StoredEvent) -> Sequence[Any]:
+    return _text_id(snapshot), snapshot.originator_version, snapshot.topic, snapshot.state
 
 
 def _date(date: dt.date | None) -> str:

@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from domain import events as e
+from domain.aggregates import PartnerAggregate
 from domain.calendar import ONE_DAY
 from domain.facts import Fact, RecordSale, ReverseSale
 from domain.money import currency_digits
+from domain.snapshots import partner_from, snapshot_of
 from domain.standing import Revenue, Standing, evolve
 from domain.streams import partner_id_of, partner_stream
 from tests.domain.history import History, Posting, enrol, fact_of, reverse, sale, train
@@ -312,19 +314,37 @@ def test_decisions_made_again_from_the_facts_alone_equal_those_recorded(network:
 def test_a_standing_rebuilt_from_its_events_decides_the_next_fact_like_the_one_kept(
     network: Network, days: list[dt.date], more: Network
 ) -> None:
-    """A standing folded from stored bytes says and decides what the one in memory does, which kept its place."""
+    """A standing folded from stored bytes, or from a snapshot of that, says and decides what the one that was kept does."""
     kept = told_with_advances(network, days)
-    for partner in kept.partner_ids():
-        assert state(rebuilt(kept, partner)) == state(kept.standing(partner))
-    fresh = told_with_advances(network, days)
-    for partner in fresh.partner_ids():
-        aggregate = fresh.partner(partner)
-        assert aggregate is not None
-        aggregate.standing = rebuilt(fresh, partner)
     facts = [f for f in more.facts if not isinstance(f, ReverseSale)]
     renamed = [f.model_copy(update={"deal_id": f"{f.deal_id}-more"}) if isinstance(f, RecordSale) else f for f in facts]
-    assert [fresh.tell(fact) for fact in renamed] == [kept.tell(fact) for fact in renamed]
-    assert all_events(fresh.advance(LAST_DAY)) == all_events(kept.advance(LAST_DAY))
+    folded, from_snapshots = (told_with_advances(network, days) for _ in range(2))
+    for partner in kept.partner_ids():
+        standing = rebuilt(kept, partner)
+        assert state(standing) == state(kept.standing(partner))
+        assert state(through_snapshot(partner, standing)) == state(standing)
+        put(folded, partner, standing)
+        put(from_snapshots, partner, through_snapshot(partner, standing))
+    outcomes = [kept.tell(fact) for fact in renamed]
+    kept.advance(LAST_DAY)
+    for history in (folded, from_snapshots):
+        assert [history.tell(fact) for fact in renamed] == outcomes
+        assert all_events(history.advance(LAST_DAY)) == all_events(kept)
+
+
+def put(history: History, partner: str, standing: Standing) -> None:
+    aggregate = history.partner(partner)
+    assert aggregate is not None
+    aggregate.standing = standing
+
+
+def through_snapshot(partner: str, standing: Standing) -> Standing:
+    aggregate = PartnerAggregate(partner_stream(partner))
+    aggregate.standing, aggregate.seat, aggregate.version = standing, "unknown", 7
+    again = partner_from(snapshot_of(aggregate))
+    assert (again.id, again.version, again.snapshot_version) == (aggregate.id, 7, 7)
+    assert again.seat == aggregate.seat_now()
+    return again.standing
 
 
 def rebuilt(history: History, partner: str) -> Standing:

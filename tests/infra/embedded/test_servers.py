@@ -20,6 +20,7 @@ from domain.errors import ServiceUnreachable
 from infra.embedded import processes
 from infra.embedded.servers import Endpoints, Servers
 from infra.settings import Settings
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -29,6 +30,7 @@ import sys
 from pathlib import Path
 from infra.embedded.servers import Servers
 from infra.settings import Settings
+from tests.waiting import eventually
 Servers(Settings(home=Path(sys.argv[1]), kafka_heap_mb=256)).up()
 """
 
@@ -290,10 +292,10 @@ def test_interrupted_up_is_taken_up_by_the_next(tmp_path: Path) -> None:
     """Ctrl-C during a first start ends the command soon, and the next up finishes it."""
     home = tmp_path / "home"
     starter = subprocess.Popen([sys.executable, "-c", START_SCRIPT, str(home)], stderr=subprocess.DEVNULL)
-    time.sleep(3)
+    servers = servers_of(home)
+    eventually(lambda: servers.status().kafka.pid is not None, 60)  # it has begun, and needs a second or two
     starter.send_signal(signal.SIGINT)
     assert starter.wait(timeout=20) != 0
-    servers = servers_of(home)
     try:
         insert(servers.up(), "made")
     finally:
