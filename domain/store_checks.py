@@ -14,7 +14,7 @@ from domain.errors import LedgerError
 from domain.findings import Tally
 from domain.merkle import Frontier
 from domain.recording import Head
-from domain.snapshots import FORMAT, snapshot_of
+from domain.snapshots import snapshot_of
 from domain.streams import LEDGER, PARTNER_PREFIX, PROGRAMMES
 
 POSITIONS, LEAF_HASHES, EVENTS = "positions", "leaf-hashes", "events"
@@ -295,7 +295,3 @@ def _difference(held: bytes, state: bytes) -> str:
         f"…{held[first : at + 40].decode(errors='backslashreplace')}… at byte {at}, where the events give"
         f" …{state[first : at + 40].decode(errors='backslashreplace')}…"
     )
-
-
-SNAPSHOT_FORMAT = FORMAT
-"""The format of the snapshots that are compared; others are never read."""
