@@ -15,6 +15,7 @@ from domain.facts import Fact
 from domain.replay import Difference, Replay
 from tests.domain.history import History, award, enrol, reverse, sale, suspend, train
 from tests.domain.networks import LAST_DAY, PROGRAMMES, Network, networks
+from tests.domain.test_golden import AS_OF, CASES, GOLDEN, run
 from tests.domain.test_properties import profile, told
 
 RECORDED_AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -193,3 +194,13 @@ def test_a_programme_published_twice_and_an_advance_back_are_found(history: Hist
     assert [each.position for each in found] == [len(rows) + 1, len(rows) + 2]
     assert "published before" in str(found[0])
     assert "already" in str(found[1])
+
+
+@pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"the golden cases are not there: {GOLDEN}")
+@pytest.mark.parametrize("case", CASES)
+def test_a_golden_case_decided_again_differs_nowhere(case: str) -> None:
+    """With awards, withdrawals, late facts and advances between the imports."""
+    history = run(case).history.advance(AS_OF)
+    rows = rows_of(history)
+    assert len(rows) > 10
+    assert replayed(rows, page=500) == []
