@@ -63,9 +63,7 @@ def own_heads(
     over, and `warn` is told of all of them in one sentence at the end.
     """
     others: list[str] = []
-    number = 0
-    for signed in topic.heads(others.append):
-        number += 1
+    for number, signed in enumerate(topic.heads(others.append), 1):
         what = f"The tree head number {number} on the topic, of size {signed.head.size}"
         try:
             if signed.head.ledger_id != ledger_id:
@@ -114,6 +112,6 @@ def check_head(tree: SubtreeHashes, size: int, head: TreeHead) -> None:
     """
     if head.size > size or tree_root(head.size, tree) != head.root:
         raise IntegrityFault(
-            f"The ledger's first {head.size:,} events are not those of its tree head of {head.time:%Y-%m-%d %H:%M:%S} UTC: it was"
-            " rewritten or put back to an older state; `partner-ledger audit verify` says more."
+            f"The ledger's first {head.size:,} events are not those of its tree head of {head.time:%Y-%m-%d %H:%M:%S} UTC: the ledger"
+            " was rewritten or put back to an older state, or the head is not genuine; `partner-ledger audit verify` says more."
         )
