@@ -139,19 +139,50 @@ def consistency_path(first: int, second: int, known: SubtreeHashes) -> list[byte
     return _range_hashes(ranges[::-1], known)
 
 
-def multiproof_gaps(indices: Iterable[int], size: int) -> Iterator[list[Subtree]]:
-    """Give what is missing around leaves (indices, ascending): for each the subtrees since the one before, then those up to the end.
+class Multiproof:
+    """Shows many leaves of a tree at once: whatever subtrees are missing around them, the fewest possible.
 
-    With the leaves themselves in their places, these subtrees cover the tree from left to right, so a `Frontier` (`add`,
-    `add_subtree`) rebuilds its root. Of n leaves k are shown by at most k · log2(n/k) hashes or so, not by k paths.
+    Leaves and subtrees in their order cover the tree from left to right, so whoever has them rebuilds the root. Of n leaves k
+    are shown by about k · log2(n/k) hashes, not by k paths. They are told page by page: memory does not grow with k.
     """
-    begin = 0
-    for index in indices:
-        if not begin <= index < size:
-            raise ValueError(f"leaf {index} is out of order or not in a tree of {size}")
-        yield list(complete_subtrees(begin, index))
-        begin = index + 1
-    yield list(complete_subtrees(begin, size))
+
+    def __init__(self, size: int, known: SubtreeHashes) -> None:
+        self._size = size
+        self._known = known
+        self._covered = Frontier()
+
+    def before(self, leaves: Sequence[tuple[int, bytes]]) -> list[list[bytes]]:
+        """Give for each of the next leaves (index and hash, ascending) the subtrees between it and the one before."""
+        begin = self._covered.size
+        gaps: list[list[Subtree]] = []
+        for index, _ in leaves:
+            if not begin <= index < self._size:
+                raise ValueError(f"leaf {index} is out of order or not in a tree of {self._size}")
+            gaps.append(list(complete_subtrees(begin, index)))
+            begin = index + 1
+        hashes = iter(self._known.hashes([subtree for gap in gaps for subtree in gap]))
+        found = []
+        for gap, (_, leaf_hash) in zip(gaps, leaves, strict=True):
+            found.append(self._cover(gap, hashes))
+            self._covered.add(leaf_hash)
+        return found
+
+    def after(self) -> list[bytes]:
+        """Give the subtrees between the last leaf and the end of the tree."""
+        gap = list(complete_subtrees(self._covered.size, self._size))
+        return self._cover(gap, iter(self._known.hashes(gap)))
+
+    def root(self) -> bytes:
+        """Give the root that what was told so far leads to."""
+        return self._covered.root()
+
+    def _cover(self, gap: Sequence[Subtree], hashes: Iterator[bytes]) -> list[bytes]:
+        told = []
+        for subtree in gap:
+            each = next(hashes)
+            self._covered.add_subtree(subtree.level, each)
+            told.append(each)
+        return told
 
 
 def tree_root(size: int, known: SubtreeHashes) -> bytes:

@@ -1,1 +1,2 @@
-"""`audit verify`: two processes side by side read the store and Kafka; this one puts together what they have found."""
+"""Audits: the ledger verified as a whole (`verifying`), proofs for outsiders (`proving`), and the one file that checks these
+with nothing of ours (`verify`)."""

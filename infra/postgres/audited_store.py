@@ -15,7 +15,7 @@ from domain.recorded_identity import WITH_IDENTITY
 from domain.recording import Head, Identity
 from domain.streams import LEDGER
 from infra.postgres.connections import ConnectionPool
-from infra.postgres.event_log import COLUMNS, stored_row
+from infra.postgres.event_log import STORED, stored
 from infra.postgres.projections.copy_csv import array
 from infra.postgres.writing import HEAD_COLUMNS
 
@@ -23,7 +23,7 @@ EVENTS_A_PAGE = 4_000
 KEYS_A_PAGE = 5_000
 BEFORE_ALL = -(2**63)
 
-_PAGE = f"SELECT {COLUMNS} FROM ledger.event WHERE position > %s AND position <= %s ORDER BY position LIMIT {EVENTS_A_PAGE}"
+_PAGE = f"SELECT {STORED} FROM ledger.event WHERE position > %s AND position <= %s ORDER BY position LIMIT {EVENTS_A_PAGE}"
 
 _IDENTITIES = """
 SELECT asked.n::int, found.stream, found.version, found.content_hash, found.refers_to
@@ -115,24 +115,24 @@ class PostgresAuditedStore:
                 page = following.result() if following else Page([], [])
 
     def _page(self, after: int, last: int) -> Page:
-        pairs = [stored_row(row) for row in self._rows(_PAGE, (after, last))]
-        return Page([row for row, _ in pairs], [stored for _, stored in pairs])
+        pairs = [stored(row) for row in self._rows(_PAGE, (after, last))]
+        return Page([row for row, _ in pairs], [leaf_hash for _, leaf_hash in pairs])
 
     def at(self, positions: Sequence[int]) -> Mapping[int, EventRow]:
         """Give the events at positions, those that there are."""
-        rows = self._rows(f"SELECT {COLUMNS} FROM ledger.event WHERE position = ANY (%s)", (list(positions),))
-        return {row.position: row for row, _ in map(stored_row, rows)}
+        rows = self._rows(f"SELECT {STORED} FROM ledger.event WHERE position = ANY (%s)", (list(positions),))
+        return {row.position: row for row, _ in map(stored, rows)}
 
     def of_stream(self, stream: str, up_to_position: int) -> Iterable[EventRow]:
         """Give the events of a stream up to a position, in order of version."""
         version = 0
         while True:
             rows = self._rows(
-                f"SELECT {COLUMNS} FROM ledger.event WHERE stream = %s AND version > %s AND position <= %s"
+                f"SELECT {STORED} FROM ledger.event WHERE stream = %s AND version > %s AND position <= %s"
                 f" ORDER BY version LIMIT {EVENTS_A_PAGE}",
                 (stream, version, up_to_position),
             )
-            for row, _ in map(stored_row, rows):
+            for row, _ in map(stored, rows):
                 yield row
                 version = row.version
             if len(rows) < EVENTS_A_PAGE:

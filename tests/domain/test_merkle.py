@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from domain.merkle import (
     EMPTY_ROOT,
     Frontier,
+    Multiproof,
     Subtree,
     complete_subtrees,
     consistency_path,
     inclusion_path,
-    multiproof_gaps,
     node_hash,
     tree_root,
 )
@@ -104,20 +104,27 @@ def test_consistency_paths_are_those_of_the_reference_tree(first: int, second: i
 
 
 @given(many, st.data())
-def test_leaves_and_the_gaps_between_them_rebuild_the_root(tree: Leaves, data: st.DataObject) -> None:
-    """Whichever leaves are shown; and no gap could be told with fewer subtrees."""
+def test_leaves_and_what_is_missing_around_them_rebuild_the_root(tree: Leaves, data: st.DataObject) -> None:
+    """Whichever leaves are shown, in pages of whatever length; with few more hashes than one path for each of few leaves."""
     size = len(tree.leaf_hashes)
     shown = sorted(data.draw(st.sets(st.integers(0, size - 1))))
-    frontier = Frontier()
-    *before, after = multiproof_gaps(shown, size)
-    for index, gap in zip(shown, before, strict=True):
-        for subtree, each in zip(gap, tree.hashes(gap), strict=True):
-            frontier.add_subtree(subtree.level, each)
-        frontier.add(tree.leaf_hashes[index])
-    for subtree, each in zip(after, tree.hashes(after), strict=True):
-        frontier.add_subtree(subtree.level, each)
-    assert frontier.size == size
-    assert frontier.root() == tree.root(0, size)
+    page = data.draw(st.integers(1, 7))
+    proof = Multiproof(size, tree)
+    hashes = 0
+    for begin in range(0, len(shown), page):
+        leaves = [(index, tree.leaf_hashes[index]) for index in shown[begin : begin + page]]
+        hashes += sum(map(len, proof.before(leaves)))
+    hashes += len(proof.after())
+    assert proof.root() == tree.root(0, size)
+    assert hashes <= min(2 * size.bit_length() * (len(shown) + 1), size - len(shown))
+
+
+def test_leaves_out_of_order_are_no_multiproof() -> None:
+    """Nor is one that is not in the tree."""
+    leaf = REFERENCE.leaf_hashes[0]
+    for indices in ([2, 1], [1, 1], [8]):
+        with pytest.raises(ValueError, match=f"leaf {indices[-1]} is out of order"):
+            Multiproof(8, REFERENCE).before([(index, leaf) for index in indices])
 
 
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
@@ -142,10 +149,8 @@ def test_a_subtree_begins_only_where_one_can() -> None:
 
 
 def test_what_is_in_no_tree_has_no_path() -> None:
-    """A leaf at or after the end, sizes the wrong way round, leaves out of order."""
+    """A leaf after the end, sizes the wrong way round."""
     with pytest.raises(ValueError, match="leaf 8 is not in a tree of 8"):
         inclusion_path(8, 8, REFERENCE)
     with pytest.raises(ValueError, match="a tree of 3 is not the beginning of one of 2"):
         consistency_path(3, 2, REFERENCE)
-    with pytest.raises(ValueError, match="leaf 1 is out of order"):
-        list(multiproof_gaps([2, 1], 8))
