@@ -27,7 +27,7 @@ _MILLISECOND = dt.timedelta(milliseconds=1)
 class RecordsInOrder:
     """Takes each partition's records in their order, and gives the events of all of them in order of position."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what is read, and what it is held against
         self,
         tally: Tally,
         partitions: Collection[int],
@@ -223,9 +223,7 @@ class RecordsInOrder:
 
     def _note_order(self, record: Received, at: Recorded, before: int) -> None:
         envelope = at.envelope
-        detail = (
-            f"Version {envelope.streamversion} of {envelope.subject} at {_place(record)} follows version {before} on Kafka."
-        )
+        detail = f"Version {envelope.streamversion} of {envelope.subject} at {_place(record)} follows version {before} on Kafka."
         self._tally.found(ORDER, "order", envelope.position, detail)
 
     def _note_partition(self, record: Received, at: Recorded) -> None:

@@ -4,21 +4,26 @@ Each check is an object that is given page after page and remembers only what th
 last version of each stream. What it finds goes into the tally under its own name.
 """
 
+import copy
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from domain import events as e
 from domain.aggregates import LedgerEvent, PartnerAggregate
 from domain.envelope import EventRow, envelope, leaf_hash
 from domain.errors import LedgerError
 from domain.findings import Tally
-from domain.merkle import Frontier
+from domain.merkle import Frontier, Subtree
 from domain.recording import Head
 from domain.snapshots import snapshot_of
 from domain.streams import LEDGER, PARTNER_PREFIX, PROGRAMMES
 
-POSITIONS, LEAF_HASHES, EVENTS = "positions", "leaf-hashes", "events"
+POSITIONS, LEAF_HASHES, TREE, EVENTS = "positions", "leaf-hashes", "tree", "events"
 STREAM_VERSIONS, RECORDED_AT, HEAD, SNAPSHOTS = "stream-versions", "recorded-at", "head", "snapshots"
+
+LEVEL_STEP = 8
+FAN_OUT = 1 << LEVEL_STEP
+"""Of the subtrees, those of 256, 65,536, … events are stored."""
 
 LedgerEvents = Sequence[e.Event | None]
 """The events of a page; None for one that cannot be read."""
@@ -60,11 +65,10 @@ class Positions:
 
 
 class LeafHashes:
-    """An envelope made of what the row says has the leaf hash that is stored with it; all of them make the tree."""
+    """An envelope made of what the row says has the leaf hash that is stored with it."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
-        self.tree = Frontier()
 
     def take(self, rows: Sequence[EventRow], stored: Sequence[bytes]) -> list[bytes]:
         """Take the next events and their stored hashes; give the hashes of what they say."""
@@ -91,6 +95,62 @@ class LeafHashes:
             return leaf_hash(envelope(row))
         except (ValueError, TypeError, LedgerError):
             return b""  # no envelope can be made of it
+
+
+class Tree:
+    """The hash tree over what the events say, and the stored hashes of its complete subtrees, which proofs are made of."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._whole = Frontier()
+        self._rest: list[bytes] = []
+        self._above: dict[int, list[bytes]] = {}
+        self.size = 0
+
+    def extend(self, hashes: Sequence[bytes]) -> dict[Subtree, bytes]:
+        """Add the next leaves; give the subtrees of stored levels that they complete."""
+        complete: dict[Subtree, bytes] = {}
+        rest = self._rest
+        rest += hashes
+        self.size += len(hashes)
+        whole = len(rest) - len(rest) % FAN_OUT
+        for first in range(0, whole, FAN_OUT):
+            self._join(LEVEL_STEP, rest[first : first + FAN_OUT], complete)
+        del rest[:whole]
+        return complete
+
+    def _join(self, level: int, hashes: Sequence[bytes], complete: dict[Subtree, bytes]) -> None:
+        joined = Frontier()
+        joined.extend(hashes)
+        root = joined.root()
+        if level == LEVEL_STEP:
+            number = self._whole.size >> level
+            self._whole.add_subtree(level, root)
+        else:
+            number = (self._whole.size >> level) - 1
+        complete[Subtree(level, number)] = root
+        above = self._above.setdefault(level, [])
+        above.append(root)
+        if len(above) == FAN_OUT:
+            self._join(level + LEVEL_STEP, above, complete)
+            above.clear()
+
+    def root(self) -> bytes:
+        """Give the root of the tree as it is now."""
+        tree = copy.deepcopy(self._whole)
+        tree.extend(self._rest)
+        return tree.root()
+
+    def compare(self, complete: Mapping[Subtree, bytes], stored: Mapping[Subtree, bytes]) -> None:
+        """Compare stored hashes of subtrees with what the events give."""
+        for subtree, held in stored.items():
+            given = complete[subtree]
+            if held != given:
+                first = (subtree.number << subtree.level) + 1
+                last = (subtree.number + 1) << subtree.level
+                detail = f"The stored hash over positions {first} to {last} is {held.hex()}; what the store says there gives {given.hex()}."
+                self._tally.found(TREE, "changed", first, detail)
+        self._tally.count(TREE, len(stored))
 
 
 class StreamVersions:
@@ -254,7 +314,9 @@ class Snapshots:
                 LedgerEvent(row.stream, row.version, event, row.command_id).mutate(partner)
                 if row.version == versions[-1]:
                     wanted[row.stream, row.version] = row.position, bytes(snapshot_of(partner).state)
-            except Exception as error:  # what somebody changed may break anything: it is said, and the stream left alone
+            except (
+                Exception
+            ) as error:  # what somebody changed may break anything: it is said, and the stream left alone
                 self._tally.found(
                     SNAPSHOTS,
                     "unreadable",
@@ -270,9 +332,7 @@ class Snapshots:
                     del due[row.stream], self._partners[row.stream]
         return wanted
 
-    def compare(
-        self, wanted: dict[tuple[str, int], tuple[int, bytes]], stored: dict[tuple[str, int], bytes]
-    ) -> None:
+    def compare(self, wanted: dict[tuple[str, int], tuple[int, bytes]], stored: dict[tuple[str, int], bytes]) -> None:
         """Compare what snapshots hold with what they must."""
         for place, (position, state) in wanted.items():
             held = stored.get(place)

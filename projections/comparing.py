@@ -34,7 +34,9 @@ def deviations(table: str, made: Sequence[Row], found: Sequence[Row]) -> Iterato
         for field in row.__struct_fields__:
             said, follows = getattr(other, field), getattr(row, field)
             if said != follows:
-                detail = f"Table {table}, row {_named(key)}: {field} is {_value(said)}; the events give {_value(follows)}."
+                detail = (
+                    f"Table {table}, row {_named(key)}: {field} is {_value(said)}; the events give {_value(follows)}."
+                )
                 yield Deviation("changed", key[0], detail)
     for key, rows in there.items():
         for row in rows:

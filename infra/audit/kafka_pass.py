@@ -126,7 +126,9 @@ class _KafkaPass:
             return
         held = dict(self._store.hashes_at([checkpoint.position])).get(checkpoint.position)
         if checkpoint.position < task.last:
-            detail = f"The relay's checkpoint stands at position {checkpoint.position}; Kafka has events up to {task.last}."
+            detail = (
+                f"The relay's checkpoint stands at position {checkpoint.position}; Kafka has events up to {task.last}."
+            )
             tally.found(CHECKPOINT, "changed", checkpoint.position, detail)
         if held != checkpoint.leaf_hash:
             holds = "no event" if held is None else f"an event with {held.hex()}"
@@ -164,5 +166,3 @@ class _HashPages:
         if len(self._pages) > HASH_PAGES:
             self._pages.popitem(last=False)
         return page
-
-

@@ -167,7 +167,9 @@ class MadeAgain:
                 detail = f"Table stream_version has {stream} in partition {row.partition}; it belongs into {belongs}."
                 tally.found(STREAMS, "changed", row.position, detail)
             elif not row.is_stored_hash:
-                detail = f"Table stream_version has another leaf hash for version {row.version} of {stream} than the store."
+                detail = (
+                    f"Table stream_version has another leaf hash for version {row.version} of {stream} than the store."
+                )
                 tally.found(STREAMS, "changed", row.position, detail)
         if seen != len(versions):
             there = {row.stream for row in self._projections.streams()}
@@ -238,7 +240,11 @@ class MadeAgain:
                 credits_[currency] = credits_.get(currency, _ZERO) + (credited or _ZERO)
                 sides[currency] = sides.get(currency, 0) + count
         for currency in sorted(debits.keys() | self._posted.keys()):
-            posted = (self._posted.get(currency, _ZERO), self._posted.get(currency, _ZERO), self._sides.get(currency, 0))
+            posted = (
+                self._posted.get(currency, _ZERO),
+                self._posted.get(currency, _ZERO),
+                self._sides.get(currency, 0),
+            )
             found = (debits.get(currency, _ZERO), credits_.get(currency, _ZERO), sides.get(currency, 0))
             self._tally.count(JOURNAL, found[2])
             if found != posted:
@@ -252,7 +258,9 @@ class MadeAgain:
         count, rows = self._projections.parked()
         self._tally.count(PARKED, count)
         for row in rows:
-            detail = f"The record at partition {row.partition}, offset {row.offset} of {row.stream} is parked: {row.reason}"
+            detail = (
+                f"The record at partition {row.partition}, offset {row.offset} of {row.stream} is parked: {row.reason}"
+            )
             self._tally.found(PARKED, "parked", row.position, detail)
 
 

@@ -58,7 +58,11 @@ class PublicChanges:
             expected = None if row is None else _told(row)
             place = f"partition {partition}, offset {record.offset} of the tier changes"
             if claim is None or expected != (record.key, record.value):
-                given = "no tier change" if expected is None else f"{expected[1].decode()} under the key {expected[0].decode()}"
+                given = (
+                    "no tier change"
+                    if expected is None
+                    else f"{expected[1].decode()} under the key {expected[0].decode()}"
+                )
                 detail = (
                     f"The record at {place} is {(record.value or b'').decode(errors='backslashreplace')} under the key"
                     f" {(record.key or b'').decode(errors='backslashreplace')}; the store gives {given}."
@@ -71,7 +75,9 @@ class PublicChanges:
                 detail = f"Position {claim} at {place} comes behind position {reached}."
                 self._tally.found(TIER_CHANGES, "order", claim, detail)
             if partition_of(record.key or b"", partitions) != partition:
-                self._tally.found(TIER_CHANGES, "changed", claim, f"Position {claim} at {place} is in a wrong partition.")
+                self._tally.found(
+                    TIER_CHANGES, "changed", claim, f"Position {claim} at {place} is in a wrong partition."
+                )
             reached = max(reached, claim)
         self._tally.count(TIER_CHANGES, len(records))
         return reached

@@ -1,6 +1,5 @@
 """What the processes of an audit are given and what they say, as lines of JSON."""
 
-import datetime as dt
 import sys
 from collections.abc import Callable
 from typing import Literal
@@ -14,10 +13,11 @@ PassName = Literal["store", "kafka"]
 
 
 class OutsideHead(msgspec.Struct, frozen=True):
-    """A signed tree head that was kept outside: the note as it stands in the file, and the file's name for sentences."""
+    """What a signed tree head that was kept outside says; that it is this ledger's, and signed, was seen already."""
 
-    note: bytes
-    name: str
+    size: int
+    root: bytes
+    streams_root: bytes
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +29,6 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     events_topic: str
     tier_changes_topic: str
     checkpoint_topic: str
-    partitions: int
     head: Head
     highest_position: int
     """The highest position that the store had at that moment."""
@@ -78,9 +77,6 @@ def say(message: Message) -> None:
 
 def outcome(tally: Tally, **facts: object) -> Outcome:
     """Give what a tally and further facts come to."""
-    return Outcome(tally.checks, tally.findings, {name: msgspec.Raw(ENCODER.encode(fact)) for name, fact in facts.items()})
-
-
-def time_of(value: dt.datetime) -> str:
-    """Give a time as a report shows it."""
-    return value.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return Outcome(
+        tally.checks, tally.findings, {name: msgspec.Raw(ENCODER.encode(fact)) for name, fact in facts.items()}
+    )

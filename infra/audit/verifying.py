@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from domain.envelope import CURRENT_VERSION
 from domain.errors import LedgerError, ServiceUnreachable
 from domain.findings import Check, Finding, in_order
 from infra.audit.task import ENCODER, MESSAGES, Failed, Message, Outcome, PassName, Progress, Task
+from infra.postgres.projections.builds import TABLES_VERSION
 
 OnProgress = Callable[[PassName, int], None]
 """Called with a pass and how many events it has looked at."""
@@ -30,7 +31,13 @@ class Verified(msgspec.Struct, frozen=True):
     seconds: float
     checks: list[Check]
     findings: list[Finding]
-    facts: dict[str, Any]
+    root: str
+    """Of the tree over all events, in hex."""
+    rows: dict[str, int]
+    """How many rows the events give each table."""
+    totals: dict[str, dict[str, str]]
+    """Control totals of what the events give, by currency."""
+    versions: dict[str, int | None]
 
     @property
     def ok(self) -> bool:
@@ -72,7 +79,21 @@ def verify(task: Task, on_progress: OnProgress) -> Verified:
     checks = [check for name in PASSES for check in outcomes[name].checks]
     findings = in_order(finding for name in PASSES for finding in outcomes[name].findings)
     facts = {key: msgspec.json.decode(raw) for name in PASSES for key, raw in outcomes[name].facts.items()}
-    return Verified(task.last, round(time.monotonic() - began, 3), checks, findings, facts)
+    return Verified(
+        task.last,
+        round(time.monotonic() - began, 3),
+        checks,
+        findings,
+        root=facts["root"],
+        rows={"event": facts["rows"], "stream": facts["streams"], **facts["tables"]},
+        totals={name: facts[name] for name in ("sales", "debits", "credits")},
+        versions={
+            "build": facts["build"],
+            "tables": TABLES_VERSION,
+            "envelope": CURRENT_VERSION,
+            "programmes": task.head.programmes_version,
+        },
+    )
 
 
 class _Pass:

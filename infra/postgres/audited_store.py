@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from domain import events as e
 from domain.envelope import EventRow
 from domain.errors import LedgerError
+from domain.merkle import Subtree
 from domain.recorded_identity import WITH_IDENTITY
 from domain.recording import Head, Identity
 from domain.streams import LEDGER
@@ -23,7 +24,9 @@ EVENTS_A_PAGE = 4_000
 KEYS_A_PAGE = 5_000
 BEFORE_ALL = -(2**63)
 
-_PAGE = f"SELECT {STORED} FROM ledger.event WHERE position > %s AND position <= %s ORDER BY position LIMIT {EVENTS_A_PAGE}"
+_PAGE = (
+    f"SELECT {STORED} FROM ledger.event WHERE position > %s AND position <= %s ORDER BY position LIMIT {EVENTS_A_PAGE}"
+)
 
 _IDENTITIES = """
 SELECT asked.n::int, found.stream, found.version, found.content_hash, found.refers_to
@@ -189,6 +192,17 @@ class PostgresAuditedStore:
         rows = self._rows(_STATES, (array(stream for stream, _ in places), array(version for _, version in places)))
         return {(stream, version): bytes(state) for stream, version, state in rows}
 
+    # --- the hash tree ---
+
+    def tree_nodes(self, subtrees: Sequence[Subtree]) -> dict[Subtree, bytes]:
+        """Give the stored hashes of those subtrees that have one."""
+        rows = self._rows(
+            "SELECT level, number, hash FROM ledger.tree_node"
+            " JOIN unnest(%s::smallint[], %s::bigint[]) AS asked (level, number) USING (level, number)",
+            (array(subtree.level for subtree in subtrees), array(subtree.number for subtree in subtrees)),
+        )
+        return {Subtree(level, number): bytes(stored_hash) for level, number, stored_hash in rows}
+
     # --- for what is compared with Kafka ---
 
     def leaf_hashes(self, first: int, last: int) -> list[bytes | None]:
@@ -236,5 +250,3 @@ def _event(type_name: str, schema_version: int, data: bytes) -> e.Event | None:
         return e.decode(type_name, schema_version, data)
     except (ValueError, LedgerError):
         return None  # said by the check that reads every event
-
-

@@ -225,9 +225,7 @@ class PostgresAuditedProjections:
         """Give how many rows each table has up to a position."""
         counts = {}
         for table in BY_FIELD.values():
-            [(counts[table.name],)] = self._fetch(
-                f"SELECT count(*) FROM {table.name} WHERE position <= %s", (last,)
-            )
+            [(counts[table.name],)] = self._fetch(f"SELECT count(*) FROM {table.name} WHERE position <= %s", (last,))
         return counts
 
     def _fetch(self, statement: str, values: Sequence[Any] | Mapping[str, Any] | None) -> list[tuple[Any, ...]]:
