@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 import psycopg2
+from psycopg2.extensions import parse_dsn
 
 from infra.embedded.servers import Endpoints, Servers
 from infra.postgres.migrate import migrate
@@ -99,6 +100,20 @@ def fresh_database() -> Endpoints:
     )
     migrate(fresh.admin_database_url, logins=LOGINS)  # rights on a database itself are not copied with it
     return fresh
+
+
+def copied_database(of: Endpoints) -> Endpoints:
+    """Make a copy of a ledger's database, to be tampered with; nobody may be connected to the one that is copied."""
+    name = f"copy_{os.getpid()}_{next(_numbers)}"
+    template = str(parse_dsn(of.admin_database_url)["dbname"])
+    execute(superuser_url(), f"CREATE DATABASE {name} OWNER ledger_owner TEMPLATE {template}")
+    return replace(
+        of,
+        admin_database_url=_on(of.admin_database_url, name),
+        database_url=_on(of.database_url, name),
+        read_database_url=_on(of.read_database_url, name),
+        projector_database_url=_on(of.projector_database_url, name),
+    )
 
 
 def fresh_ledger() -> Settings:

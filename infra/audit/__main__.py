@@ -3,6 +3,7 @@
 Ctrl-C is for the process that has started this one, which ends it; where that one is gone, so is this one's output.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -20,6 +21,7 @@ def main(name: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
+    gc.disable()  # records, rows and events form no cycles, and are freed as they go
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
     try:
         if name == "store":

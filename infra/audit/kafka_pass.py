@@ -1,6 +1,5 @@
 """The pass over Kafka: every record against the store, and every projection made again from the records."""
 
-import gc
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -32,7 +31,6 @@ def verify_kafka(task: Task, report: Report) -> Outcome:
         ServiceUnreachable: PostgreSQL or Kafka does not answer.
 
     """
-    gc.disable()  # records and rows form no cycles, and are freed as they go
     store = PostgresAuditedStore(task.read_database_url, task.timezone)
     projections = PostgresAuditedProjections(task.read_database_url)
     topic = WholeTopic(task.bootstrap_servers, task.events_topic)

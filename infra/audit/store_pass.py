@@ -1,6 +1,5 @@
 """The pass over the store: every event in order of position, and what stands beside the events."""
 
-import gc
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -40,7 +39,6 @@ def verify_store(task: Task, report: Report) -> Outcome:
         ServiceUnreachable: PostgreSQL or Kafka does not answer.
 
     """
-    gc.disable()  # rows form no cycles, and are freed as they go
     store = PostgresAuditedStore(task.read_database_url, task.timezone)
     try:
         return _StorePass(task, store).run(report)
