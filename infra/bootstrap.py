@@ -159,27 +159,9 @@ class Runtime:
         return load_signing_key(self.settings.signing_key_path, self.settings.home, self.say)
 
     def audit_task(self, outside: SignedHead | None) -> Task:
-        """Say what an audit is to verify: the ledger as it stands now, by the login that only reads."""
-        endpoints, settings = self.endpoints, self.settings
-        topics = layouts(settings.kafka_partitions, settings.topic_prefix)
-        store = PostgresAuditedStore(endpoints.read_database_url, settings.timezone)
-        try:
-            head, highest_position = store.head()
-        finally:
-            store.close()
-        return Task(
-            read_database_url=endpoints.read_database_url,
-            bootstrap_servers=endpoints.bootstrap_servers,
-            timezone=settings.timezone,
-            events_topic=topics.events.name,
-            tier_changes_topic=topics.tier_changes.name,
-            checkpoint_topic=topics.relay_checkpoint.name,
-            head=head,
-            highest_position=highest_position,
-            outside=None
-            if outside is None
-            else OutsideHead(outside.head.size, outside.head.root, outside.head.streams_root),
-        )
+        """Say what an audit is to verify: the ledger as it stands now."""
+        held = None if outside is None else outside_head(outside)
+        return audit_task(self.settings, self.endpoints, held)
 
     def importer(self) -> tuple[Importer, FeedStaging]:
         """Make an importer and the staging that it uses; close the staging afterwards."""
@@ -307,6 +289,32 @@ def prepare_store(endpoints: Endpoints) -> None:
 
 def _login(url: str) -> str:
     return str(parse_dsn(url).get("user") or os.environ.get("PGUSER") or os.environ.get("USER") or "postgres")
+
+
+def audit_task(settings: Settings, endpoints: Endpoints, outside: OutsideHead | None = None) -> Task:
+    """Say what an audit is to verify: the ledger as it stands now, by the login that only reads."""
+    topics = layouts(settings.kafka_partitions, settings.topic_prefix)
+    store = PostgresAuditedStore(endpoints.read_database_url, settings.timezone)
+    try:
+        head, highest_position = store.head()
+    finally:
+        store.close()
+    return Task(
+        read_database_url=endpoints.read_database_url,
+        bootstrap_servers=endpoints.bootstrap_servers,
+        timezone=settings.timezone,
+        events_topic=topics.events.name,
+        tier_changes_topic=topics.tier_changes.name,
+        checkpoint_topic=topics.relay_checkpoint.name,
+        head=head,
+        highest_position=highest_position,
+        outside=outside,
+    )
+
+
+def outside_head(signed: SignedHead) -> OutsideHead:
+    """Give what a signed tree head says of the events."""
+    return OutsideHead(signed.head.size, signed.head.root, signed.head.streams_root)
 
 
 def make_ledger(settings: Settings, endpoints: Endpoints, patience: Patience) -> Ledger:

@@ -53,6 +53,8 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
     findings: list[Finding]
     facts: dict[str, msgspec.Raw] = {}
     """What a report ends with: roots, row counts, control totals, versions."""
+    peak_mb: float = 0.0
+    """The most memory that was resident in the pass's process."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

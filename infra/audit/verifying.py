@@ -38,6 +38,8 @@ class Verified(msgspec.Struct, frozen=True):
     totals: dict[str, dict[str, str]]
     """Control totals of what the events give, by currency."""
     versions: dict[str, int | None]
+    peak_mb: dict[PassName, float]
+    """The most memory that was resident in each process."""
 
     @property
     def ok(self) -> bool:
@@ -93,6 +95,7 @@ def verify(task: Task, on_progress: OnProgress) -> Verified:
             "envelope": CURRENT_VERSION,
             "programmes": task.head.programmes_version,
         },
+        peak_mb={name: outcomes[name].peak_mb for name in PASSES},
     )
 
 

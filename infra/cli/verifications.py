@@ -109,6 +109,7 @@ def _document(runtime: Runtime, verified: "Verified", head: Path | None) -> dict
         "rows": verified.rows,
         "totals": verified.totals,
         "root": verified.root,
+        "peak_mb": {name: round(size, 1) for name, size in verified.peak_mb.items()},
     }
 
 
