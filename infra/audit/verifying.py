@@ -62,9 +62,10 @@ def verify(task: Task, on_progress: OnProgress) -> Verified:
     """
     began = time.monotonic()
     said: queue.Queue[tuple[PassName, Message | None]] = queue.Queue()
-    processes = [_Pass(name, task, said) for name in PASSES]
+    processes: list[_Pass] = []
     outcomes: dict[PassName, Outcome] = {}
     try:
+        processes.extend(_Pass(name, task, said) for name in PASSES)
         while len(outcomes) < len(processes):
             name, message = said.get()
             if isinstance(message, Progress):

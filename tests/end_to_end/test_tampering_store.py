@@ -239,6 +239,15 @@ def test_the_head_row_set_back(copy: Copy, position: int) -> None:
     assert ("head", "added", events) in copy.audit_store().found
 
 
+def test_the_head_row_moved_far_away(copy: Copy) -> None:
+    """All positions up to it are missing; that takes no longer than to say so."""
+    events = last(copy)
+    copy.tamper("head", "UPDATE ledger.head SET position = 1000000000000000")
+    audited = copy.audit_store()
+    assert ("positions", "missing", events + 1) in audited.found
+    assert audited.checks["positions"].found == 10**15 - events
+
+
 def test_a_decision_changed_with_everything_made_to_fit(copy: Copy) -> None:
     """The tier that the facts give is another one: decided again, it shows."""
     position = copy.position(TIER)
