@@ -30,7 +30,7 @@ import re
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
-from decimal import Context, Decimal, DecimalException, Inexact
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -53,7 +53,7 @@ MAX_LINE_BYTES = 32 * 1024 * 1024
 MAX_TREE_LINES = 128
 """The most hashes that can stand between two events of one tree."""
 
-EXACT = Context(prec=200, traps=[Inexact, DecimalException])
+EXACT = Context(prec=200, traps=[Inexact, InvalidOperation])
 
 
 class Failed(Exception):
@@ -623,6 +623,9 @@ def check_last_version(lines: Lines, head: Head) -> tuple[str, int]:
         path.append(each)
         if len(path) > 256:
             lines.fail("there are more hashes than a path in the map of streams can have")
+    if not lines.peek().startswith((b"tree ", b"event ")):
+        lines.next("an event or a hash")
+        lines.fail("it is neither an event nor a hash that belongs here")
     if map_root(stream, last, path) != head.streams_root:
         raise Failed(
             f"that the last version of {stream} is {last} does not lead, with the {len(path)} hashes below, to the root over the"
