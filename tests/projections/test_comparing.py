@@ -24,7 +24,7 @@ def line(position: int, n: int, amount: str = "1.00") -> BonusLine:
 
 
 def told(made: list[Row], found: list[Row]) -> list[tuple[str, int, str]]:
-    return [tuple(each) for each in deviations("t", made, found)]
+    return [(each.kind, each.position, each.detail) for each in deviations("t", made, found)]
 
 
 ROWS = st.lists(st.integers(1, 9), unique=True).map(lambda positions: [row(position) for position in sorted(positions)])
