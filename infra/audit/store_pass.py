@@ -171,11 +171,13 @@ class _Decisions:
     def take(self, rows: Sequence[EventRow]) -> None:
         """Decide the facts of a page again; where snapshots were taken, stop at the end of the command and compare."""
         first = 0
-        if self._waiting and rows[0].command_id != self._waiting[-1].command_id:
-            self._decide(())
+        if self._waiting:
+            end = _end_of_command(rows, 0, self._waiting[0].command_id)
+            if end < len(rows):
+                self._decide(rows[:end])
+                first = end
         for index in self._snapshots.due(rows):
-            command = rows[index].command_id
-            end = next((n for n in range(index, len(rows)) if rows[n].command_id != command), len(rows))
+            end = _end_of_command(rows, index, rows[index].command_id)
             self._waiting.append(rows[index])
             if end < len(rows):
                 self._decide(rows[first:end])
@@ -207,6 +209,11 @@ class _Decisions:
     def _note(self, differences: Iterable[Difference]) -> None:
         for difference in differences:
             self._tally.found(DECISIONS, "decision", difference.position, str(difference))
+
+
+def _end_of_command(rows: Sequence[EventRow], first: int, command_id: str) -> int:
+    """Give the index of the first event, from one on, that is of another command; the number of events where none is."""
+    return next((n for n in range(first, len(rows)) if rows[n].command_id != command_id), len(rows))
 
 
 class _Identities:
