@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from domain.errors import IntegrityFault
+from domain.money import ZERO, currency_digits
 from projections.bonus_journal import BonusLine
 from projections.queries import Balance, BonusJournal, CurrencyTotal
 from projections.tier_status import PartnerRow
@@ -44,10 +45,10 @@ class JournalStyle(Protocol):
 class CurrencyControl:
     """What was written in one currency: what the lines debited and credited to bonus expense, and what is asserted as payable."""
 
+    debit: Decimal
+    credit: Decimal
+    payable: Decimal
     lines: int = 0
-    debit: Decimal = Decimal(0)
-    credit: Decimal = Decimal(0)
-    payable: Decimal = Decimal(0)
 
 
 @dataclass
@@ -76,7 +77,11 @@ class Control:
 
     def of(self, currency: str) -> CurrencyControl:
         """Give the totals of a currency."""
-        return self.currencies.setdefault(currency, CurrencyControl())
+        found = self.currencies.get(currency)
+        if found is None:
+            nothing = ZERO[currency_digits(currency)]
+            found = self.currencies[currency] = CurrencyControl(nothing, nothing, nothing)
+        return found
 
 
 def journal_text(journal: BonusJournal, style: JournalStyle, control: Control) -> Iterator[str]:

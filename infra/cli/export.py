@@ -84,11 +84,12 @@ def journal(
     if json and to is None:
         raise typer.BadParameter("needs --to FILE: the journal itself goes to standard output", param_hint="--json")
     runtime = Runtime(load_settings(), say)
-    known = known_position(runtime, known_at)
     control = Control()
     shown = not json and (to is not None or not sys.stdout.isatty())
     with progress(shown=shown) as bar:
-        position = wait_for_projections(runtime, bar) if known is None else known
+        position = wait_for_projections(runtime, bar)
+        if known_at is not None:
+            position = min(position, known_position(runtime, known_at) or 0)
         found = runtime.read_models.journal(as_of, up_to_position=position)
         with _target(to) as file:
             _write(file, _counting(bar, found, journal_text(found, STYLES[style], control), control))

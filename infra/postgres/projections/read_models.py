@@ -298,7 +298,7 @@ def _standings(
     tiers = _by_partner(cursor, f"SELECT partner, {TIER.names} FROM tier {up_to}", given)
     memberships = _by_partner(cursor, f"SELECT partner, {MEMBERSHIP.names} FROM membership {up_to}", given)
     specialisations = _by_partner(cursor, _SPECIALISATIONS, given)
-    balances = balances_of(cursor, given["ids"], as_of, position, now=now)
+    balances = balances_of(cursor, [row.partner for row in page], as_of, position, now=now)
     standings = []
     for row in page:
         changes = tuple(MembershipRow(*change) for change in memberships[row.partner])
