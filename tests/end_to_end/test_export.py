@@ -1,7 +1,6 @@
 """`export journal`: where it writes, what it says, and what it leaves behind when it cannot go on."""
 
 import json
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -31,6 +30,10 @@ def told() -> Iterator[CommandLine]:
     command_line.down()
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
 def test_hledger_is_there() -> None:
     """In CI it must be; elsewhere what is not tested without it is said here."""
     if not programs.has_hledger():
@@ -46,7 +49,7 @@ def test_standard_output_has_the_journal_alone(told: CommandLine, tmp_path: Path
     assert said.code == 0
     assert said.out == file.read_text("utf-8")
     assert one_sentence(said.err) == []
-    assert os.listdir(tmp_path) == [file.name]
+    assert names(tmp_path) == [file.name]
 
     lines = Outside(told).projected("SELECT count(*) FROM projection_1.bonus_line")[0][0]
     assert document["lines"] == lines > 0
@@ -123,7 +126,7 @@ def test_a_full_disk_leaves_the_file_of_before(told: CommandLine, tmp_path: Path
         assert len(one_sentence(said.err)) == 1
         assert "No space is left" in said.json["error"]
         assert file.read_text() == "the one of last month"
-        assert sorted(os.listdir(disk.folder)) == ["ballast", "bonuses.journal"]
+        assert names(disk.folder) == ["ballast", "bonuses.journal"]
     finally:
         disk.release(keep=False)
 
@@ -147,7 +150,7 @@ def test_ctrl_c_leaves_nothing(told: CommandLine, tmp_path: Path) -> None:
             cursor.execute("LOCK TABLE projection_1.partner IN ACCESS EXCLUSIVE MODE")  # it waits, the file begun
         process = told.start(*HLEDGER, "--to", file)
         give_up_at = time.monotonic() + 30
-        while len(os.listdir(tmp_path)) == 1:
+        while len(names(tmp_path)) == 1:
             assert time.monotonic() < give_up_at
             assert process.poll() is None
             time.sleep(0.02)
@@ -159,7 +162,7 @@ def test_ctrl_c_leaves_nothing(told: CommandLine, tmp_path: Path) -> None:
     assert len(one_sentence(said.err)) == 1
     assert said.err.startswith("Stopped.")
     assert file.read_text() == "the one of last month"
-    assert os.listdir(tmp_path) == [file.name]
+    assert names(tmp_path) == [file.name]
 
 
 def test_what_is_parked_is_said_beside_the_journal(told: CommandLine, tmp_path: Path) -> None:
