@@ -32,9 +32,8 @@ UNITS = {"CHF": Decimal("0.01"), "JPY": Decimal(1), "BHD": Decimal("0.001")}
 THREE = ("CH-1", "CH-2", "CH-3")
 """One for each currency."""
 
-NASTY = ["  ", " ", ":", ";", '"', "'", "\\", "%", "-", "--", "--20-", "%20", "(", ")", "[", "]", "*", "!", "=", "@", ",", "#",
-         "|", "~", "/", "é", "ß", "文", "🙂", "e\u0331", "0", "a", "A", "_", ".", "&", "{", "}", "<", "date:2011-01-01",
-         "[2011-01-01]", "[=2011-01-01]", ", partner:X", "; x:y"]  # fmt: skip
+NASTY = ["  ", " ", ":", ";", '"', "'", "\\", "%", "-", "--20-", "%20", "(", ")", "[", "*", "=", "@", ",", "|", "é", "🙂",
+         "e\u0331", "a", "A", "date:2011-01-01", "[2011-01-01]", "[=2011-01-01]", ", partner:X", "; x:y"]  # fmt: skip
 
 
 def is_id(text: str) -> bool:
@@ -50,7 +49,7 @@ HOSTILE = sorted(
     | {text for each in NASTY for text in (each, each + each) if is_id(text)}
     | {"🙂" * 200, '"' * 200, "a" * 200}
 )
-assert len(HOSTILE) > 1000
+assert len(HOSTILE) > 700
 
 ids = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" "), min_size=1, max_size=200).map(
     lambda text: normalize("NFC", text)
@@ -89,21 +88,27 @@ def decoded(name: str) -> str:
     return text
 
 
+def told(partner: str) -> tuple[str, str, str]:
+    """The ids of a partner, of its deal and reversal, and of the scheme."""
+    return partner, f"{partner}#", f"{partner}!"
+
+
 def journal(partners: Sequence[str]) -> BonusJournal:
-    """A journal in which each of the ids is partner, deal, reversal and scheme at once, the currencies by turns."""
+    """A journal in which each of the ids has a deal, a reversal and a scheme as hostile as itself, the currencies by turns."""
     lines, balances = [], []
     categories: tuple[Category, Category] = ("accrued", "clawed_back")
     for number, (partner, (currency, amount)) in enumerate(zip(partners, itertools.cycle(AMOUNTS.items())), 1):
         for n, (category, value) in enumerate(zip(categories, (amount, -UNITS[currency]), strict=True), 1):
             terms = (category, POSTED, POSTED, currency, value, value * 10, 150, "partner-2012", "silver")
-            lines.append(BonusLine(number, n, partner, "BonusAccrued", partner, partner, *terms))
+            _, cause, scheme = told(partner)
+            lines.append(BonusLine(number, n, partner, "BonusAccrued", cause, scheme, *terms))
         balances.append((partner, [Balance(currency, amount, -UNITS[currency], amount - amount)]))
     totals = []
     for currency in sorted({line.currency for line in lines}):
         amounts = [line.amount for line in lines if line.currency == currency]
         totals.append(CurrencyTotal(currency, len(amounts), sum(amounts, Decimal(0))))
     rows = [PartnerRow(1, each, f'Zwölf "{each}"\n\tAG', "CH", "CHF", POSTED, "partner-2012") for each in partners]
-    schemes = tuple((each, POSTED) for each in partners)
+    schemes = tuple((told(each)[-1], POSTED) for each in partners)
     return BonusJournal(AS_OF, 7, schemes, tuple(totals), iter(rows), iter(lines), iter(balances))
 
 
@@ -132,9 +137,8 @@ def test_hledger_reads_whatever_the_ids_are(tmp_path_factory: pytest.TempPathFac
         pytest.skip(programs.WITHOUT_HLEDGER)
     file = written(tmp_path_factory.mktemp("journal") / "hostile.journal", partners, Hledger())
     assert programs.hledger_payables(file) == owed(partners)
-    for tag in ("partner", "deal", "reversal", "scheme"):
-        values = programs.hledger(file, "tags", f"^{tag}$", "--values").splitlines()
-        assert {unquote(value) for value in values} == set(partners), tag
+    values = programs.hledger(file, "tags", "^(partner|deal|reversal|scheme)$", "--values").splitlines()
+    assert {unquote(value) for value in values} == {text for each in partners for text in told(each)}
     dates = programs.hledger(file, "stats")
     assert "2011" not in dates, "no id has moved a posting to another date"
 
@@ -146,11 +150,12 @@ def test_beancount_reads_whatever_the_ids_are(tmp_path_factory: pytest.TempPathF
     """Without an objection, with each partner's balance its own, and with the original ids in its metadata."""
     file = written(tmp_path_factory.mktemp("journal") / "hostile.beancount", partners, Beancount())
     assert programs.beancount_payables(file) == owed(partners)
-    for key in ("deal", "reversal", "partner", "scheme"):
-        rows = programs.bean_query(
-            file, f"SELECT DISTINCT entry_meta('{key}') AS value WHERE entry_meta('{key}') != ''"
-        )
-        assert {value for (value,) in rows} == set(partners), key
+    keys = ", ".join(f"entry_meta('{key}') AS {key}" for key in ("partner", "deal", "reversal", "scheme"))
+    rows = {tuple(row) for row in programs.bean_query(file, f"SELECT {keys}")}
+    expected = set()
+    for partner, cause, scheme in map(told, partners):
+        expected |= {(partner, cause, "", scheme), (partner, "", cause, scheme)}
+    assert rows == expected
 
 
 @pytest.mark.parametrize("partner", THREE)
