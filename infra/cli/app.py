@@ -16,6 +16,7 @@ import typer
 from domain.errors import FaultyFile, FileFault, LedgerError, ServiceUnreachable
 from infra.cli.bonuses import bonus_commands
 from infra.cli.console import Quiet, err, print_json
+from infra.cli.export import export_commands
 from infra.cli.facts import facts_commands
 from infra.cli.parked import parked_commands
 from infra.cli.programmes import programme_commands
@@ -42,6 +43,7 @@ app.add_typer(bonus_commands, name="bonus")
 app.add_typer(programme_commands, name="programme")
 app.add_typer(parked_commands, name="parked")
 app.add_typer(subscribe_commands, name="subscribe")
+app.add_typer(export_commands, name="export")
 app.add_typer(run_commands, name="run")
 
 
@@ -125,10 +127,10 @@ def _say_error(sentence: str, faults: Sequence[FileFault] = ()) -> None:
 
 
 def _leave(code: int) -> None:
-    """End now: a broken pipe must not be met again when the interpreter flushes at exit."""
+    """End now: a broken pipe or a full disk must not be met again when the interpreter flushes at exit."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
