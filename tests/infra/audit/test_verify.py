@@ -7,6 +7,7 @@ import datetime as dt
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -355,8 +356,11 @@ def test_what_is_no_proof_fails(proof: bytes) -> None:
 # --- The program -----------------------------------------------------------------------------------------------------------
 
 
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+def run(tmp_path: Path) -> Run:
     """Run verify.py alone in an empty folder, without site packages; `proof` is written there."""
     (tmp_path / "verify.py").write_bytes(PROGRAM.read_bytes())
     (tmp_path / "proof.txt").write_bytes(PROOFS["partner"])
@@ -369,7 +373,7 @@ def run(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     return run
 
 
-def test_the_program_tells_a_person_the_balances(run: Callable[..., "subprocess.CompletedProcess[str]"]) -> None:
+def test_the_program_tells_a_person_the_balances(run: Run) -> None:
     """With the key as text or in a file; exit code 0."""
     said = run("proof.txt", "--key", VERIFIER.text)
     assert said.returncode == 0, said
@@ -379,9 +383,7 @@ def test_the_program_tells_a_person_the_balances(run: Callable[..., "subprocess.
     assert json.loads(run("proof.txt", "--key", "ledger.key", "--json").stdout)["balances"]["JPY"]["payable"] == "1000"
 
 
-def test_the_program_says_what_fails_and_where(
-    run: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
-) -> None:
+def test_the_program_says_what_fails_and_where(run: Run, tmp_path: Path) -> None:
     """One sentence on standard error, exit code 1; with --json a document too."""
     (tmp_path / "proof.txt").write_bytes(PROOFS["partner"].replace(b'"100.10"', b'"900.10"'))
     said = run("proof.txt", "--key", "ledger.key")
@@ -418,3 +420,14 @@ def test_the_program_is_python_3_9_and_imports_the_standard_library_alone() -> N
         )
     }
     assert imported <= set(sys.stdlib_module_names)
+    named = {each.arg for node in ast.walk(tree) if isinstance(node, ast.Call) for each in node.keywords}
+    assert "strict" not in named  # of zip, from 3.10 on
+
+
+@pytest.mark.skipif(shutil.which("python3.9") is None, reason="there is no python3.9 here")
+@pytest.mark.parametrize("kind", PROOFS)
+def test_the_program_runs_on_python_3_9(kind: str, run: Run, tmp_path: Path) -> None:
+    """Where there is one."""
+    (tmp_path / "proof.txt").write_bytes(PROOFS[kind])
+    command = ["python3.9", "-I", "-S", "verify.py", "proof.txt", "--key", "ledger.key"]
+    assert subprocess.run(command, cwd=tmp_path, timeout=60, check=False).returncode == 0
