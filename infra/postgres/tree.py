@@ -103,7 +103,7 @@ class PostgresTree:
             yield from ((stream, version) for stream, version in page if version is not None)
             if len(page) < _STREAMS_PAGE:
                 return
-            after = page[-1][0]
+            after = max(stream for stream, _ in page)  # as bytes or as code points, the order is one
 
     def event(self, position: int) -> tuple[EventRow, bytes] | None:
         """Give the event at a position with its stored leaf hash; None where there is none."""
@@ -119,11 +119,12 @@ class PostgresTree:
                 " WHERE stream = %s AND version > %s AND position <= %s ORDER BY version LIMIT %s",
                 (stream, version, size, _EVENTS_PAGE),
             )
-            if rows:
-                yield [stored(row) for row in rows]
-            if len(rows) < _EVENTS_PAGE:
+            page = [stored(row) for row in rows]
+            if page:
+                yield page
+                version = page[-1][0].version
+            if len(page) < _EVENTS_PAGE:
                 return
-            version += len(rows)
 
     def close(self) -> None:
         """Close the connection."""
