@@ -158,11 +158,11 @@ class PostgresTree:
     @staticmethod
     def _whole(hashes: Sequence[bytes], first: int, last: int, below: int) -> bytes:
         if len(hashes) != last - first + 1:
-            what = f"events between the positions {(first << below) + 1} and {(last + 1) << below}"
+            between = f"between the positions {(first << below) + 1} and {(last + 1) << below}"
             raise IntegrityFault(
-                f"The store lacks {what}: it was tampered with or damaged; `partner-ledger audit verify` says more."
+                f"The store lacks events {between}: it was tampered with or damaged; `partner-ledger audit verify` says more."
                 if below == 0
-                else f"The hashes of {what} are not stored: `partner-ledger audit head` stores them."
+                else f"The hashes of events {between} are not stored: `partner-ledger audit head` stores them."
             )
         if len(hashes) == 1:
             return hashes[0]
