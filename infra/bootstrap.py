@@ -30,9 +30,12 @@ from infra.postgres.migrate import is_prepared, migrate
 from infra.postgres.projections.read_models import PostgresReadModels
 from infra.postgres.projections.store import PostgresProjectionStore
 from infra.postgres.staging import PostgresFeedStaging
+from infra.postgres.tree import PostgresTree
 from infra.settings import PREFIX, Settings
+from infra.signing import SigningKey, load_signing_key
 from producers.importer import FeedStaging, Importer
 from producers.topics import layouts
+from producers.tree_heads import HeadsTopic
 from projections.queries import ReadModels
 from projections.recorded import Events
 
@@ -127,6 +130,26 @@ class Runtime:
 
         topic = layouts(self.settings.kafka_partitions, self.settings.topic_prefix).tier_changes.name
         return KafkaTierChanges(self.endpoints.bootstrap_servers, topic)
+
+    @cached_property
+    def tree(self) -> PostgresTree:
+        """The hash tree over the events, on the reader's login."""
+        return PostgresTree(self.endpoints.read_database_url)
+
+    def growing_tree(self) -> PostgresTree:
+        """Give the tree on the application's login, which may store hashes; close it afterwards."""
+        return PostgresTree(self.endpoints.database_url)
+
+    def tree_heads(self) -> HeadsTopic:
+        """Give the topic of signed tree heads."""
+        from infra.kafka.tree_heads import KafkaTreeHeads
+
+        topic = layouts(self.settings.kafka_partitions, self.settings.topic_prefix).tree_heads
+        return KafkaTreeHeads(self.endpoints.bootstrap_servers, topic, self.settings.kafka_replication_factor)
+
+    def signing_key(self) -> SigningKey:
+        """Give the key that signs tree heads, made on first use."""
+        return load_signing_key(self.settings.signing_key_path, self.settings.home, self.say)
 
     def importer(self) -> tuple[Importer, FeedStaging]:
         """Make an importer and the staging that it uses; close the staging afterwards."""

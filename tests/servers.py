@@ -71,6 +71,12 @@ def superuser_url(database: str = "postgres") -> str:
 
 
 @cache
+def _keys() -> Path:
+    """Make the folder of the ledgers' signing keys, which lie in no ledger's home."""
+    return temporary_home()
+
+
+@cache
 def _template() -> str:
     """Make, once, a migrated database that others are copied from."""
     name = f"template_{os.getpid()}"
@@ -106,5 +112,6 @@ def fresh_ledger() -> Settings:
         read_database_url=endpoints.read_database_url,
         projector_database_url=endpoints.projector_database_url,
         wait_timeout_s=180,  # on a busy machine
+        signing_key=_keys() / f"{next(_numbers)}.pem",  # made on first use; never one of whoever runs the tests
         topic_prefix=f"test-{os.getpid()}-{next(_numbers)}",
     )

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from domain.errors import FaultyFile, FileFault, LedgerError, ServiceUnreachable
+from infra.cli.audit import audit_commands
 from infra.cli.bonuses import bonus_commands
 from infra.cli.console import Quiet, err, print_json
 from infra.cli.export import export_commands
@@ -42,6 +43,7 @@ app.add_typer(partner_commands, name="partner")
 app.add_typer(bonus_commands, name="bonus")
 app.add_typer(programme_commands, name="programme")
 app.add_typer(parked_commands, name="parked")
+app.add_typer(audit_commands, name="audit")
 app.add_typer(subscribe_commands, name="subscribe")
 app.add_typer(export_commands, name="export")
 app.add_typer(run_commands, name="run")
