@@ -30,7 +30,7 @@ def measure(bench: Bench) -> None:
     events = last_position(settings)
     with _as_in_the_process():
         bench.rate("a bare consumer, polling only", "events/s", lambda: _poll(settings, events))
-        bench.rate("projector", "events/s", lambda: _project(settings, events))
+        bench.rate("projector", "events/s", lambda: project(settings, events))
     bench.values("resident memory of its process, at most", "MB", [_most_memory_mb(settings, events)])
 
 
@@ -50,7 +50,8 @@ def _poll(settings: Settings, events: int) -> Spent:
     return spent
 
 
-def _project(settings: Settings, events: int) -> Spent:
+def project(settings: Settings, events: int) -> Spent:
+    """Project a topic anew, in this process."""
     endpoints = endpoints_of(settings)
     delete_projections(settings)
     source = KafkaEventSource(

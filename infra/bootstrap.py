@@ -21,9 +21,12 @@ from consumers.parked import RetryOutcome, retry_parked
 from consumers.tier_changes import TierChanges
 from domain.application import Ledger, Patience
 from domain.errors import ServiceUnreachable
+from domain.heads import SignedHead
 from domain.recording import LedgerStore, RefusedRow
+from infra.audit.task import OutsideHead, Task
 from infra.embedded import processes
 from infra.embedded.servers import BACKGROUND_STOP_TIMEOUT_S, Endpoints, Servers
+from infra.postgres.audited_store import PostgresAuditedStore
 from infra.postgres.event_log import PostgresEventLog
 from infra.postgres.events import PostgresEvents
 from infra.postgres.migrate import is_prepared, migrate
@@ -46,6 +49,10 @@ BACKGROUND_PROCESSES = (RELAY, PROJECTOR)
 Say = Callable[[str], None]
 OnWait = Callable[[int, int], None]
 """Called while waiting for the projections, with the position applied and the one waited for."""
+
+
+class ProjectionsStuck(ServiceUnreachable):
+    """The projections have not moved for a while, though relay and projector run."""
 
 
 class Runtime:
@@ -151,6 +158,11 @@ class Runtime:
         """Give the key that signs tree heads, made on first use."""
         return load_signing_key(self.settings.signing_key_path, self.settings.home, self.say)
 
+    def audit_task(self, outside: SignedHead | None) -> Task:
+        """Say what an audit is to verify: the ledger as it stands now."""
+        held = None if outside is None else outside_head(outside)
+        return audit_task(self.settings, self.endpoints, held)
+
     def importer(self) -> tuple[Importer, FeedStaging]:
         """Make an importer and the staging that it uses; close the staging afterwards."""
         staging = PostgresFeedStaging(self.endpoints.database_url)
@@ -205,7 +217,7 @@ class Runtime:
             if reached != seen:
                 seen, moved = reached, time.monotonic()
             elif time.monotonic() - moved > self.settings.wait_timeout_s:
-                raise ServiceUnreachable(
+                raise ProjectionsStuck(
                     f"The projections stand at {reached} of {target} events and have not moved for"
                     f" {self.settings.wait_timeout_s} s. What was recorded is safe; see the logs in"
                     f" {self.settings.home / 'logs'}."
@@ -277,6 +289,32 @@ def prepare_store(endpoints: Endpoints) -> None:
 
 def _login(url: str) -> str:
     return str(parse_dsn(url).get("user") or os.environ.get("PGUSER") or os.environ.get("USER") or "postgres")
+
+
+def audit_task(settings: Settings, endpoints: Endpoints, outside: OutsideHead | None = None) -> Task:
+    """Say what an audit is to verify: the ledger as it stands now, by the login that only reads."""
+    topics = layouts(settings.kafka_partitions, settings.topic_prefix)
+    store = PostgresAuditedStore(endpoints.read_database_url, settings.timezone)
+    try:
+        head, highest_position = store.head()
+    finally:
+        store.close()
+    return Task(
+        read_database_url=endpoints.read_database_url,
+        bootstrap_servers=endpoints.bootstrap_servers,
+        timezone=settings.timezone,
+        events_topic=topics.events.name,
+        tier_changes_topic=topics.tier_changes.name,
+        checkpoint_topic=topics.relay_checkpoint.name,
+        head=head,
+        highest_position=highest_position,
+        outside=outside,
+    )
+
+
+def outside_head(signed: SignedHead) -> OutsideHead:
+    """Give what a signed tree head says of the events."""
+    return OutsideHead(signed.head.size, signed.head.root, signed.head.streams_root)
 
 
 def make_ledger(settings: Settings, endpoints: Endpoints, patience: Patience) -> Ledger:

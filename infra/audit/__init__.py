@@ -1,1 +1,1 @@
-"""Proofs for outsiders: writing them (`proving`), and the one file that checks them with nothing of ours (`verify`)."""
+"""Audits: the ledger verified as a whole (`verifying`), proofs for outsiders (`proving`), their checker (`verify`)."""

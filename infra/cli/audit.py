@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from domain.errors import Refused
-from domain.heads import SignedHead, origin_of, parse_head
+from domain.heads import SignedHead, VerifierKey, origin_of, parse_head
 from infra.audit import proving
 from infra.bootstrap import Runtime
 from infra.cli.console import counted, hint, out, print_json, progress, say, warn
@@ -127,7 +127,7 @@ def audit_prove(
     if (position is None) == (partner is None):
         raise typer.BadParameter("name either a POSITION or a --partner")
     runtime = Runtime(load_settings(), say)
-    signed = _newest(runtime) if head is None else _from_file(runtime, head)
+    signed = _newest(runtime) if head is None else head_from_file(runtime, head)
     check_head(runtime.tree, runtime.tree.moment()[0], signed.head)
     with progress(shown=not json and partner is not None) as bar:
         if partner is None:
@@ -170,7 +170,7 @@ def audit_consistency(
     if size1 > size2:
         raise typer.BadParameter(f"the earlier head comes first, so {size1} cannot be larger than {size2}")
     runtime = Runtime(load_settings(), say)
-    found = _of_sizes(runtime, (size1, size2), [_from_file(runtime, path) for path in heads or ()])
+    found = _of_sizes(runtime, (size1, size2), [head_from_file(runtime, path) for path in heads or ()])
     size, _ = runtime.tree.moment()
     for signed in found:
         check_head(runtime.tree, size, signed.head)
@@ -216,14 +216,24 @@ def _newest(runtime: Runtime) -> SignedHead:
     return newest
 
 
-def _from_file(runtime: Runtime, path: Path) -> SignedHead:
+def head_from_file(runtime: Runtime, path: Path, key: VerifierKey | None = None) -> SignedHead:
+    """Read a tree head that was kept, and check that it is this ledger's and signed; by this machine's key unless one is given.
+
+    Raises:
+        Refused: it is of another ledger.
+        InvalidInput, IntegrityFault: it was changed, or is none.
+
+    """
     what = f"The tree head in {path}"
     with path.open("rb") as file:
         signed = parse_head(file.read(HEAD_BYTES), what)
     ledger_id = runtime.tree.ledger_id()
     if signed.head.ledger_id != ledger_id:
         raise Refused(f"{what} is of another ledger ({signed.head.ledger_id}); this one is {ledger_id}.")
-    _check_of(runtime)(signed, what)
+    if key is None:
+        _check_of(runtime)(signed, what)
+    else:
+        verify_head(signed, key, what)
     return signed
 
 
