@@ -23,6 +23,7 @@ from domain.application import Ledger, Patience
 from domain.errors import ServiceUnreachable
 from domain.heads import SignedHead
 from domain.recording import LedgerStore, RefusedRow
+from infra.audit.deciding_again import DecidedAgain, decide_again
 from infra.audit.task import OutsideHead, Task
 from infra.embedded import processes
 from infra.embedded.servers import BACKGROUND_STOP_TIMEOUT_S, Endpoints, Servers
@@ -162,6 +163,15 @@ class Runtime:
         """Say what an audit is to verify: the ledger as it stands now."""
         held = None if outside is None else outside_head(outside)
         return audit_task(self.settings, self.endpoints, held)
+
+    def decide_again(self, on_progress: OnWait) -> DecidedAgain:
+        """Decide all that is recorded now again, on the reader's login; `on_progress` hears how far it is, and how far it goes."""
+        store = PostgresAuditedStore(self.endpoints.read_database_url, self.settings.timezone)
+        try:
+            head, _ = store.head()
+            return decide_again(store, head.position, lambda read: on_progress(read, head.position))
+        finally:
+            store.close()
 
     def importer(self) -> tuple[Importer, FeedStaging]:
         """Make an importer and the staging that it uses; close the staging afterwards."""

@@ -391,7 +391,7 @@ def map_root(stream: str, version: int, path: Sequence[bytes]) -> bytes:
     """Follow the path of a stream in the map of last versions: a binary trie over SHA-256 of the name."""
     key = hashlib.sha256(stream.encode()).digest()
     root = hashlib.sha256(b"\x02" + key + version.to_bytes(8, "big")).digest()
-    for depth, sibling in zip(range(len(path) - 1, -1, -1), path, strict=False):
+    for depth, sibling in zip(range(len(path) - 1, -1, -1), path):
         right = int.from_bytes(key, "big") >> (255 - depth) & 1
         root = hashlib.sha256(b"\x03" + (sibling + root if right else root + sibling)).digest()
     return root
@@ -565,7 +565,7 @@ def check_consistency(lines: Lines, first: Head, second: Head) -> None:
     roots = roots_of_consistency(first.size, second.size, first.root, path)
     if roots is None:
         lines.fail(f"there are {len(path)} hashes, not as many as lead from {first.size} events to {second.size}")
-    for root, head in zip(roots, (first, second), strict=False):
+    for root, head in zip(roots, (first, second)):
         if root != head.root:
             lines.fail(
                 f"the hashes from line {begin} on do not lead to the root in line {head.root_line}: history was rewritten, or the"

@@ -17,6 +17,7 @@ from domain.errors import FaultyFile, FileFault, LedgerError, ServiceUnreachable
 from infra.cli.audit import audit_commands
 from infra.cli.bonuses import bonus_commands
 from infra.cli.console import Quiet, err, print_json
+from infra.cli.export import export_commands
 from infra.cli.facts import facts_commands
 from infra.cli.parked import parked_commands
 from infra.cli.programmes import programme_commands
@@ -46,6 +47,7 @@ app.add_typer(parked_commands, name="parked")
 audit_commands.registered_commands += verification_commands.registered_commands
 app.add_typer(audit_commands, name="audit")
 app.add_typer(subscribe_commands, name="subscribe")
+app.add_typer(export_commands, name="export")
 app.add_typer(run_commands, name="run")
 
 
@@ -129,10 +131,10 @@ def _say_error(sentence: str, faults: Sequence[FileFault] = ()) -> None:
 
 
 def _leave(code: int) -> None:
-    """End now: a broken pipe must not be met again when the interpreter flushes at exit."""
+    """End now: a broken pipe or a full disk must not be met again when the interpreter flushes at exit."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
