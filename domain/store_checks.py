@@ -295,6 +295,7 @@ class Snapshots:
     def __init__(self, tally: Tally, versions: Mapping[str, Sequence[int]]) -> None:
         self._tally = tally
         self._due = {(stream, version) for stream, each in versions.items() for version in each}
+        self._wanted: dict[tuple[str, int], tuple[int, bytes]] = {}
 
     def due(self, rows: Sequence[EventRow]) -> list[int]:
         """Give behind which of these events snapshots were taken: indexes of rows."""
@@ -303,19 +304,31 @@ class Snapshots:
             return []
         return [index for index, row in enumerate(rows) if (row.stream, row.version) in due]
 
-    def compare(self, row: EventRow, partner: PartnerAggregate | None, stored: bytes | None) -> None:
-        """Compare the snapshot behind an event with the partner as deciding again has left it."""
+    def take(self, row: EventRow, partner: PartnerAggregate | None) -> None:
+        """Take what the snapshot behind an event must hold: the partner as deciding again has left it."""
         self._tally.count(SNAPSHOTS, 1)
-        what = f"The snapshot of {row.stream} at version {row.version}"
         if partner is None or partner.version != row.version:
             stands = "is not there" if partner is None else f"stands at version {partner.version}"
-            detail = f"{what} cannot be compared: by what was decided again the partner {stands}."
+            detail = (
+                f"The snapshot of {row.stream} at version {row.version} cannot be compared: by what was decided again the partner"
+                f" {stands}."
+            )
             self._tally.found(SNAPSHOTS, "unreadable", row.position, detail)
-            return
-        state = bytes(snapshot_of(partner).state)
-        if stored is not None and stored != state:
-            detail = f"{what} holds {_difference(stored, state)}."
-            self._tally.found(SNAPSHOTS, "changed", row.position, detail)
+        else:
+            self._wanted[row.stream, row.version] = row.position, bytes(snapshot_of(partner).state)
+
+    def wanted(self) -> list[tuple[str, int]]:
+        """Give the streams and versions of the snapshots to compare next."""
+        return list(self._wanted)
+
+    def compare(self, stored: Mapping[tuple[str, int], bytes]) -> None:
+        """Compare what these snapshots hold with what they must."""
+        for (stream, version), (position, state) in self._wanted.items():
+            held = stored.get((stream, version))
+            if held is not None and held != state:
+                detail = f"The snapshot of {stream} at version {version} holds {_difference(held, state)}."
+                self._tally.found(SNAPSHOTS, "changed", position, detail)
+        self._wanted.clear()
 
 
 def _difference(held: bytes, state: bytes) -> str:

@@ -186,25 +186,31 @@ class _Decisions:
             before = self._replay.events
             self._note(self._replay.take(rows[first:]))
             self._tally.count(DECISIONS, self._replay.events - before)
+        self._compare_snapshots()
 
     def finish(self) -> None:
         """Decide what is left."""
         self._decide(())
+        self._compare_snapshots()
+
+    def _compare_snapshots(self) -> None:
+        """Compare the snapshots of a page in one round trip."""
+        with timed(self._tally, checks.SNAPSHOTS):
+            wanted = self._snapshots.wanted()
+            if wanted:
+                self._snapshots.compare(self._store.states(wanted))
 
     def _decide(self, rows: Sequence[EventRow]) -> None:
-        """Decide facts again up to the end of a command, and compare the snapshots that were taken behind it."""
+        """Decide facts again up to the end of a command, and take what the snapshots behind it must hold."""
         with timed(self._tally, DECISIONS):
             before = self._replay.events
             self._note(self._replay.take(rows))
             self._note(self._replay.finish())
             self._tally.count(DECISIONS, self._replay.events - before)
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            with timed(self._tally, checks.SNAPSHOTS):
-                stored = self._store.states([(row.stream, row.version) for row in waiting])
-                for row in waiting:
-                    partner = self._replay.partners.get(partner_id_of(row.stream) or "")
-                    self._snapshots.compare(row, partner, stored.get((row.stream, row.version)))
+        with timed(self._tally, checks.SNAPSHOTS):
+            for row in self._waiting:
+                self._snapshots.take(row, self._replay.partners.get(partner_id_of(row.stream) or ""))
+            self._waiting.clear()
 
     def _note(self, differences: Iterable[Difference]) -> None:
         for difference in differences:
