@@ -148,9 +148,10 @@ class Comparison(NamedTuple):
     live: Totals
     new: Totals
 
-    def __bool__(self) -> bool:
-        """Tell whether anything differs."""
-        return bool(self.differing)
+    @property
+    def equal(self) -> bool:
+        """Tell whether nothing differs."""
+        return not self.differing
 
 
 class Rebuilt(NamedTuple):
@@ -384,7 +385,7 @@ class Rebuild:
             if not plan.whole and now is not None and switching.bookkeeping_differs(name, now):
                 raise self._not_alone("other events are parked in the live build than from the topic anew")
             position, events, parked = builds.standing(name)
-            evidence = switching.switch(name, now, plan, keep=bool(compared))
+            evidence = switching.switch(name, now, plan, keep=compared is not None and not compared.equal)
         replaced = None if now is None else now.number
         totals = compared.new if compared is not None else builds.totals(name, plan)
         version = builds.tables_version

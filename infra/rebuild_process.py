@@ -263,7 +263,7 @@ def _tell(what: dict[str, Any]) -> int:
 
 
 def _end_with_the_starter() -> None:
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)  # not through `sys.stdin`, which must not be in use when the interpreter ends
     os._exit(1)
 
 

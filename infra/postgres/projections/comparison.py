@@ -9,8 +9,8 @@ from decimal import Decimal
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - psycopg2 names a class in lower case
 
-from consumers.rebuild import Comparison, Difference, LiveBuild, Plan, Totals
-from infra.postgres.projections.tables import BY_FIELD, DROPPED, PROJECTIONS, projection_of
+from consumers.rebuild import Comparison, Difference, Plan, Totals
+from infra.postgres.projections.tables import BOOKKEEPING, BY_FIELD, DROPPED, PROJECTIONS, projection_of
 
 POSITIONS_A_PAGE = 20_000
 SHOWN = 5
@@ -77,7 +77,7 @@ class Comparing:
         self._tables = {table for name in plan.projections for table in PROJECTIONS[name].tables}
         self._whole = plan.whole
 
-    def up_to(self, cursor: Cursor, live: LiveBuild, same_topic: bool) -> int:
+    def up_to(self, cursor: Cursor, *, same_topic: bool) -> int:
         """Give the position up to which both builds have all events: none that one of them has is to come to the other."""
         here, there = _progress(cursor, self._new), _progress(cursor, self._live)
         last = max([position for _, position in (*here.values(), *there.values())], default=0)
@@ -124,18 +124,23 @@ class Comparing:
             note(until, last)
         return found
 
-    def without_position(self, cursor: Cursor, partitions: Collection[int], *, bookkeeping_alone: bool) -> "Found":
-        """Compare balances, streams and progress of partitions that both builds have read up to the same offset."""
+    def without_position(
+        self, cursor: Cursor, partitions: Collection[int], tables: Collection[str] = (), *, parked_too: bool = False
+    ) -> "Found":
+        """Compare balances, streams and progress of partitions that both builds have read up to the same offset.
+
+        Streams that are parked in the live build are left out, as the new one may have applied them, unless with `parked_too`.
+        """
         found = Found()
         cursor.execute(f"SELECT DISTINCT stream, partition FROM {self._live}.parked")
         parked = cursor.fetchall()
         given = {
             "partitions": sorted(partitions),
-            "parked": [] if bookkeeping_alone else [stream for stream, _ in parked],
-            "parked_in": [] if bookkeeping_alone else [partition for _, partition in parked],
+            "parked": [] if parked_too else [stream for stream, _ in parked],
+            "parked_in": [] if parked_too else [partition for _, partition in parked],
         }
         for table, (columns, condition) in _WITHOUT_POSITION.items():
-            if (table == "balance" and bookkeeping_alone) or (table == "balance" and table not in self._tables):
+            if table not in (tables or (*BOOKKEEPING, *self._tables)):
                 continue
             statement = _WHOLE.format(
                 columns=columns,
@@ -214,6 +219,16 @@ def totals(cursor: Cursor, schema: str, projections: Sequence[str], up_to: int |
 def comparison(up_to: int, found: Found, applied_anew: int, live: Totals, new: Totals) -> Comparison:
     """Put together what a comparison came to."""
     return Comparison(up_to, found.differing, found.differences, applied_anew, live, new)
+
+
+def _complete_up_to(cursor: Cursor, schema: str) -> int:
+    """Give the position up to which a build has all events, without a look at offsets, which another topic does not share."""
+    cursor.execute(
+        "SELECT coalesce(sum(applied), 0)::bigint, coalesce(max(last_position), 0), coalesce(min(last_position), 0)"
+        f" FROM {schema}.partition_progress"
+    )
+    ((applied, last, least),) = cursor.fetchall()
+    return int(last if applied == last else least)
 
 
 def _progress(cursor: Cursor, schema: str) -> dict[int, tuple[int, int]]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - psycopg2 names classes in lower case
@@ -34,6 +35,20 @@ READERS_WITHIN_S = 20.0
 """So long a switch waits for those who read the live build in one transaction; between two tries others may begin."""
 
 MAINTENANCE_MEMORY = "128MB"
+
+KINDS = {"projection": "unfinished", "past": "past state", "evidence": "evidence"}
+"""Of the schemas, by what their names begin with."""
+
+
+class Build(NamedTuple):
+    """A build as it is listed; how far it is, is None where it has only some of the tables."""
+
+    name: str
+    kind: str
+    position: int | None
+    events: int | None
+    parked: int | None
+    size_bytes: int
 
 
 class PostgresBuilds:
@@ -86,7 +101,7 @@ class PostgresBuilds:
         """Compare what both builds have by position, a page to a transaction."""
         comparing = Comparing(name, schema(live.number), plan)
         with self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as cursor:
-            up_to = comparing.up_to(cursor, live, self._same_topic(cursor, name, live))
+            up_to = comparing.up_to(cursor, same_topic=_topic(cursor, name) == live.topic)
             new, old = (totals(cursor, each, plan.projections, up_to) for each in (name, schema(live.number)))
         with self._connected().cursor() as cursor:
             found = comparing.pages(lambda: cursor, 0, up_to, note)
@@ -161,20 +176,38 @@ class PostgresBuilds:
         with self._transaction() as cursor:
             cursor.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
 
-    def exists(self, name: str) -> bool:
-        """Tell whether there is a schema of this name."""
+    def all(self) -> list[Build]:
+        """List the builds: the live one first, then past states, what was kept as evidence, and what a rebuild fills."""
         with self._transaction() as cursor:
-            cursor.execute("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)", (name,))
-            return bool(_one(cursor))
+            number, _ = live_version(cursor)
+            live = None if number is None else schema(number)
+            return [
+                _build(cursor, name, "live" if name == live else kind)
+                for prefix, kind in KINDS.items()
+                for name in sorted(_schemas(cursor, prefix), key=lambda each: (each != live, int(each.split("_")[1])))
+            ]
+
+    def drop(self, name: str) -> None:
+        """Drop a past state, what was kept as evidence, or what a rebuild has left.
+
+        Raises:
+            Refused: there is none of this name, it is the live one, or it is being filled.
+
+        """
+        found = {build.name: build for build in self.all()}
+        if name not in found:
+            raise Refused(f"There is no build {name!r}; `partner-ledger replay builds` lists them.")
+        if found[name].kind == "live":
+            raise Refused(f"{name} is the live build, which answers; only a rebuild replaces it.")
+        if found[name].kind == KINDS["projection"] and not self._is_the_one():
+            raise Refused(f"{name} is being filled by a rebuild; stop that, which drops it.")
+        self._drop(name)
 
     def close(self) -> None:
         """Let the connection go, and the lock with it."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-    def _same_topic(self, cursor: Cursor, name: str, live: LiveBuild) -> bool:
-        return _topic(cursor, name) == live.topic
 
     def _connected(self) -> Connection:
         if self._connection is None:
@@ -230,12 +263,13 @@ class PostgresSwitching:
         """Compare what came since, and what has no position; gives both together."""
         cursor, comparing = self._cursor, Comparing(name, schema(live.number), plan)
         same_topic = _topic(cursor, name) == live.topic
-        up_to = comparing.up_to(cursor, live, same_topic)
+        up_to = comparing.up_to(cursor, same_topic=same_topic)
         rest = comparing.pages(lambda: cursor, before.up_to, up_to, lambda _done, _of: None)
         if same_topic:
-            rest = rest.together(
-                comparing.without_position(cursor, self._read_alike(name, live), bookkeeping_alone=False)
-            )
+            rest = rest.together(comparing.without_position(cursor, self._read_alike(name, live)))
+        elif _last_position(cursor, name) == _last_position(cursor, schema(live.number)) == up_to:
+            everywhere = _next_offsets(cursor, name)
+            rest = rest.together(comparing.without_position(cursor, everywhere, ("balance", "stream_version")))
         found = Found()
         found.differing, found.differences = dict(before.differing), list(before.differences)
         both = found.together(rest)
@@ -247,7 +281,7 @@ class PostgresSwitching:
         """Tell whether the builds have read, applied or parked otherwise."""
         comparing = Comparing(name, schema(live.number), Plan((), 1, whole=False))
         everywhere = {*live.next_offsets, *_next_offsets(self._cursor, name)}
-        return bool(comparing.without_position(self._cursor, everywhere, bookkeeping_alone=True).differing)
+        return bool(comparing.without_position(self._cursor, everywhere, parked_too=True).differing)
 
     def switch(self, name: str, live: LiveBuild | None, plan: Plan, *, keep: bool) -> str | None:
         """Make the new build live; the other one is dropped, or kept under the name that is given.
@@ -310,6 +344,23 @@ def _all_tables() -> list[str]:
     return [*_tables_but(()), *BOOKKEEPING]
 
 
+def _build(cursor: Cursor, name: str, kind: str) -> Build:
+    cursor.execute(
+        "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint, coalesce(bool_or(relname = 'partition_progress'), false)"
+        " FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::regnamespace",
+        (name,),
+    )
+    ((size, whole),) = cursor.fetchall()
+    if not whole:  # the evidence of one projection: how far it was, the live build has taken with it
+        return Build(name, kind, None, None, None, int(size))
+    cursor.execute(
+        "SELECT coalesce(max(last_position), 0), coalesce(sum(applied), 0)::bigint,"
+        f" (SELECT count(*) FROM {name}.parked) FROM {name}.partition_progress"
+    )
+    ((position, events, parked),) = cursor.fetchall()
+    return Build(name, kind, int(position), int(events), int(parked), int(size))
+
+
 def _live(cursor: Cursor) -> LiveBuild | None:
     number, version = live_version(cursor)
     if number is None:
@@ -327,6 +378,11 @@ def _topic(cursor: Cursor, name: str) -> TopicIdentity | None:
 def _next_offsets(cursor: Cursor, name: str) -> dict[int, int]:
     cursor.execute(f"SELECT partition, next_offset FROM {name}.partition_progress ORDER BY partition")
     return dict(cursor.fetchall())
+
+
+def _last_position(cursor: Cursor, name: str) -> int:
+    cursor.execute(f"SELECT coalesce(max(last_position), 0) FROM {name}.partition_progress")
+    return int(str(_one(cursor)))
 
 
 def _schemas(cursor: Cursor, kind: str) -> list[str]:
