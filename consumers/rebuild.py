@@ -243,7 +243,7 @@ class Builds(Protocol):
         ...
 
     def clear(self, name: str) -> None:
-        """Drop a build that is not live."""
+        """Drop a build, unless it is live."""
         ...
 
 

@@ -135,11 +135,12 @@ class Runtime:
         builds = self.builds
         filling = RebuildProcesses(self.settings, self.endpoints, builds.dropped_records, telling.note)
         try:
-            return Rebuild(plan, builds, filling, telling).run()
+            rebuilt = Rebuild(plan, builds, filling, telling).run()
         finally:
             builds.close()
-            for name in projectors_of(self.settings.home):  # one that stopped at another topic's build can go on now
-                self.start(name)
+        for name in projectors_of(self.settings.home):  # one that stopped at another topic's build can go on now
+            self.start(name)
+        return rebuilt
 
     def relayed(self) -> int:
         """Give the position up to which events are on Kafka."""

@@ -21,7 +21,7 @@ from typing import Any
 
 import psycopg2
 
-from consumers.projector import Projector, TopicIdentity
+from consumers.projector import PartitionMoved, Projector, TopicIdentity
 from consumers.rebuild import Bounded, Plan, UpTo, fill
 from domain.errors import IntegrityFault, LedgerError, Refused, ServiceUnreachable
 from domain.recording import TopicRecord
@@ -75,6 +75,7 @@ class Task:
 
         Raises:
             ServiceUnreachable: Kafka or PostgreSQL does not answer.
+            Refused: somebody has dropped the build.
             OSError: PostgreSQL has no space left on its disk.
 
         """
@@ -88,6 +89,8 @@ class Task:
             if isinstance(error.__cause__, psycopg2.errors.DiskFull):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             raise
+        except PartitionMoved as error:
+            raise Refused(f"Somebody has dropped {self.name} while it was filled; rebuild once more.") from error
 
 
 class RebuildProcesses:

@@ -159,7 +159,7 @@ class PostgresBuilds:
             cursor.execute(f"ALTER SCHEMA {name} RENAME TO {past}")
 
     def clear(self, name: str) -> None:
-        """Drop a build that is not live."""
+        """Drop a build, unless it is live: it may be so already where something went wrong after the switch."""
         try:
             self._drop(name)
         except ServiceUnreachable:  # perhaps only the connection was lost, and the lock with it
@@ -174,7 +174,9 @@ class PostgresBuilds:
 
     def _drop(self, name: str) -> None:
         with self._transaction() as cursor:
-            cursor.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
+            live, _ = live_version(cursor)  # which cannot change until the end of the transaction
+            if live is None or name != schema(live):
+                cursor.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
 
     def all(self) -> list[Build]:
         """List the builds: the live one first, then past states, what was kept as evidence, and what a rebuild fills."""
