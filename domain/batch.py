@@ -6,22 +6,20 @@ A fact sees what the facts before it in the batch did. What the batch needs of t
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
-from domain import decisions
 from domain import events as e
-from domain.aggregates import LedgerEvent, PartnerAggregate, RosterAggregate
+from domain.aggregates import PartnerAggregate, RosterAggregate
 from domain.deal import Deal, deal_from
+from domain.deciding import Deciding
 from domain.errors import Conflict, InvalidInput, Refused, UnknownReference
 from domain.facts import (
     AwardTier,
     ChangeMembership,
     EnrolPartner,
     Fact,
-    RecordSale,
     RecordTraining,
     ReverseSale,
     RevokeCertificate,
@@ -30,11 +28,9 @@ from domain.facts import (
 )
 from domain.identity import difference, told_content
 from domain.recording import Identity, IdentityKey, LookUp
-from domain.streams import partner_id_of, partner_stream, roster_stream
+from domain.streams import partner_id_of, roster_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from domain.terms import Programmes
 
 
@@ -102,8 +98,8 @@ class Batch:
         before: "Batch | None" = None,
     ) -> None:
         self._shelf = shelf
-        self._programmes = programmes
-        self._ledger_date = look_up.head.ledger_date
+        self._deciding = Deciding(self, programmes, look_up.head.ledger_date)
+        self.events = self._deciding.events
         self._today = look_up.head.today
         self._known: dict[IdentityKey, Identity] = dict(look_up.identities)
         self._persons: dict[str, str] = dict(look_up.persons)
@@ -113,7 +109,6 @@ class Batch:
         self._deals: dict[str, Deal] = {}
         self._deal_events: dict[str, Sequence[e.Event]] = {}
         self._contents: dict[IdentityKey, dict[str, str | None]] = {}
-        self.events: list[LedgerEvent] = []
         self.identities: list[Identity] = []
         self.persons: dict[str, str] = {}
         self.before = before
@@ -150,14 +145,14 @@ class Batch:
     def decide_due(self, partner: PartnerAggregate, through: dt.date, command_id: str) -> None:
         """Decide what time alone does to a partner up to a date."""
         self._partners[partner.standing.partner_id] = partner
-        self._record(partner, decisions.decide_due(partner.standing, self._programmes, through), command_id)
+        self._deciding.decide_due(partner, through, command_id)
 
     # --- identity ---
 
     def _content(self, fact: Fact) -> dict[str, str | None]:
         lowest = None
         if isinstance(fact, EnrolPartner) and fact.tier is None:
-            terms = self._programmes.in_force(fact.enrolled_on)
+            terms = self._deciding.programmes.in_force(fact.enrolled_on)
             lowest = terms.lowest.code if terms else None
         return content_of(fact, lowest)
 
@@ -197,68 +192,52 @@ class Batch:
 
     def _decide(self, fact: Fact, command_id: str) -> tuple[str, int, str | None]:
         """Decide a fact; give where its event stands, and what its identity refers to."""
-        if isinstance(fact, RecordSale):
-            partner = self._partner(fact.partner_id)
-            events = decisions.record_sale(partner.standing, fact, self._programmes, self._ledger_date)
-            self._deal_events[fact.deal_id] = events
-            return *self._record(partner, events, command_id, e.SaleRecorded), None
+        decide = self._deciding.decide
         if isinstance(fact, RecordTraining):
             return self._training(fact, command_id)
         if isinstance(fact, ReverseSale):
-            return self._reversal(fact, command_id)
-        if isinstance(fact, EnrolPartner):
-            return *self._enrolment(fact, command_id), None
+            partner_id = self._partner_of(("deal", fact.deal_id), "deal", "the sale")
+            return *decide(fact, partner_id, command_id), fact.deal_id
         if isinstance(fact, RevokeCertificate):
-            return self._revocation(fact, command_id)
-        if isinstance(fact, AwardTier):
-            return *self._award(fact, command_id), None
-        if isinstance(fact, ChangeMembership):
-            partner = self._partner(fact.partner_id)
-            events = decisions.change_membership(partner.standing, fact, self._programmes, self._ledger_date)
-            fact_types: dict[str, type[e.Event]] = {
-                "suspend": e.MembershipSuspended,
-                "resume": e.MembershipResumed,
-                "end": e.MembershipEnded,
-            }
-            return *self._record(partner, events, command_id, fact_types[fact.change]), None
-        raise TypeError(f"{type(fact).__name__} is not a fact about a partner")
-
-    def _enrolment(self, fact: EnrolPartner, command_id: str) -> tuple[str, int]:
-        standing, events = decisions.enrol(fact, self._programmes, self._ledger_date)
-        partner = PartnerAggregate(partner_stream(fact.partner_id))
-        partner.standing = standing
-        self._partners[fact.partner_id] = partner
-        return self._record(partner, events, command_id, e.PartnerEnrolled)
+            partner_id = self._partner_of(("training", fact.completion_id), "completion", "the training")
+            return *decide(fact, partner_id, command_id), fact.completion_id
+        return *decide(fact, cast("_OfPartner", fact).partner_id, command_id), None
 
     def _training(self, fact: RecordTraining, command_id: str) -> tuple[str, int, str]:
-        partner = self._partner(fact.partner_id)
         person = self._persons.get(fact.person_id) or self._new_pseudonym()
-        events = decisions.record_training(partner.standing, fact, person, self._programmes, self._ledger_date)
+        place = self._deciding.decide(fact, fact.partner_id, command_id, person)
         if fact.person_id not in self._persons:
             self._persons[fact.person_id] = self.persons[fact.person_id] = person
-        return *self._record(partner, events, command_id, e.TrainingCompleted), person
+        return *place, person
 
-    def _revocation(self, fact: RevokeCertificate, command_id: str) -> tuple[str, int, str]:
-        known = self._known.get(("training", fact.completion_id))
+    def _partner_of(self, key: IdentityKey, what: str, tell_first: str) -> str:
+        known = self._known.get(key)
         if known is None:
-            raise UnknownReference(f"There is no completion {fact.completion_id!r} (yet): tell the training first.")
-        partner = self._partner(partner_id_of(known.stream) or "")
-        events = decisions.revoke_certificate(partner.standing, fact, self._programmes, self._ledger_date)
-        return *self._record(partner, events, command_id, e.CertificateRevoked), fact.completion_id
+            raise UnknownReference(f"There is no {what} {key[1]!r} (yet): tell {tell_first} first.")
+        return partner_id_of(known.stream) or ""
 
-    def _reversal(self, fact: ReverseSale, command_id: str) -> tuple[str, int, str]:
-        known = self._known.get(("deal", fact.deal_id))
-        if known is None:
-            raise UnknownReference(f"There is no deal {fact.deal_id!r} (yet): tell the sale first.")
-        partner = self._partner(partner_id_of(known.stream) or "")
-        deal = self._deal(fact.deal_id)
-        events = decisions.reverse_sale(partner.standing, deal, fact, self._programmes, self._ledger_date)
-        for event in events:
-            if getattr(event, "deal_id", None) == fact.deal_id:
-                deal.apply(event)
-        return *self._record(partner, events, command_id, e.SaleReversed), fact.deal_id
+    # --- what facts are decided on: port `domain.deciding.AtHand` ---
 
-    def _deal(self, deal_id: str) -> Deal:
+    def partner(self, partner_id: str) -> PartnerAggregate:
+        """Give a partner: as this batch, the one before, or the shelf has it."""
+        partner = self._partners.get(partner_id)
+        if partner is None:
+            partner = self.before._partners.get(partner_id) if self.before is not None else None
+            partner = partner or self._shelf.partner(partner_id)
+            if partner is None:
+                raise UnknownReference(f"There is no partner {partner_id!r} (yet): tell the enrolment first.")
+            self._partners[partner_id] = partner
+        return partner
+
+    def roster(self, country: str) -> RosterAggregate:
+        """Give a roster: as this batch, the one before, or the shelf has it."""
+        roster = self._rosters.get(country)
+        if roster is None:
+            roster = self.before._rosters.get(country) if self.before is not None else None
+            roster = self._rosters[country] = roster or self._shelf.roster(country)
+        return roster
+
+    def deal(self, deal_id: str) -> Deal:
         """Give a deal with all that was decided about it."""
         deal = self._deals.get(deal_id)
         if deal is None:
@@ -271,93 +250,19 @@ class Batch:
             self._deals[deal_id] = deal
         return deal
 
-    def _award(self, fact: AwardTier, command_id: str) -> tuple[str, int]:
-        """Award a tier: first decide what all holders in the country owe, then count, all of it or nothing."""
-        partner = self._partner(fact.partner_id)
-        roster = self._roster(partner.standing.country)
-        others = [self._partner(holder) for holder in sorted(roster.holders) if holder != fact.partner_id]
-        with self._all_or_nothing([partner, *others], roster):
-            desk, terms, on = decisions.begin_award(partner.standing, fact, self._programmes, self._ledger_date)
-            for holder in others:
-                self._record(holder, decisions.decide_due(holder.standing, self._programmes, on), command_id)
-            holders = [p for p, tier in roster.holders.items() if tier == fact.tier and p != fact.partner_id]
-            events = decisions.award_tier(desk, terms, fact, on, holders)
-            return self._record(partner, events, command_id, e.TierAwarded)
+    def note_enrolled(self, partner: PartnerAggregate) -> None:
+        """Take a new partner."""
+        self._partners[partner.standing.partner_id] = partner
 
-    @contextmanager
-    def _all_or_nothing(self, partners: Sequence[PartnerAggregate], roster: RosterAggregate) -> "Iterator[None]":
-        """Put partners, roster and events back as they were where a fact is refused after something was decided."""
-        saved = [(p, p.standing, p.version, p.seat) for p in partners]
-        holders, roster_version, count = dict(roster.holders), roster.version, len(self.events)
-        for p in partners:
-            p.standing = p.standing.copy()
-        try:
-            yield
-        except (Refused, InvalidInput):
-            for partner, standing, version, seat in saved:
-                partner.standing, partner.version, partner.seat = standing, version, seat
-            roster.holders, roster.version = holders, roster_version
-            del self.events[count:]
-            raise
+    def note_sold(self, deal_id: str, events: Sequence[e.Event]) -> None:
+        """Keep what was decided as a deal closed: it may be reversed within the batch."""
+        self._deal_events[deal_id] = events
 
-    # --- recording ---
 
-    def _partner(self, partner_id: str) -> PartnerAggregate:
-        partner = self._partners.get(partner_id)
-        if partner is None:
-            partner = self.before._partners.get(partner_id) if self.before is not None else None
-            partner = partner or self._shelf.partner(partner_id)
-            if partner is None:
-                raise UnknownReference(f"There is no partner {partner_id!r} (yet): tell the enrolment first.")
-            self._partners[partner_id] = partner
-        return partner
+class _OfPartner(Protocol):
+    """A fact that names its partner."""
 
-    def _roster(self, country: str) -> RosterAggregate:
-        roster = self._rosters.get(country)
-        if roster is None:
-            roster = self.before._rosters.get(country) if self.before is not None else None
-            roster = self._rosters[country] = roster or self._shelf.roster(country)
-        return roster
-
-    def _record(
-        self,
-        partner: PartnerAggregate,
-        events: Sequence[e.Event],
-        command_id: str,
-        fact_type: type[e.Event] | None = None,
-    ) -> tuple[str, int]:
-        """Give a partner's events their place in its stream; give where the fact's own event stands."""
-        version = fact_version = partner.version
-        append = self.events.append
-        for event in events:
-            version += 1
-            append(LedgerEvent(partner.id, version, event, command_id))
-            if type(event) is fact_type:
-                fact_version = version
-        partner.version = version
-        if partner.seat_now() != partner.seat:
-            self._change_seat(partner, events, command_id)
-        return partner.id, fact_version
-
-    def _change_seat(self, partner: PartnerAggregate, events: Sequence[e.Event], command_id: str) -> None:
-        """Keep the roster of the country up to what the partner holds now."""
-        standing, seat = partner.standing, partner.seat_now()
-        roster = self._roster(standing.country)
-        on = next(
-            event.effective_on
-            for event in reversed(events)
-            if isinstance(event, e.TierChanged | e.ProgrammeEntered | e.MembershipEnded)
-        )
-        changes: list[e.Event] = []
-        if partner.seat is not None:
-            changes.append(e.SeatFreed(partner_id=standing.partner_id, tier=partner.seat, effective_on=on))
-        if seat is not None:
-            changes.append(e.SeatTaken(partner_id=standing.partner_id, tier=seat, effective_on=on))
-        for change in changes:
-            roster.version += 1
-            roster.apply(change)
-            self.events.append(LedgerEvent(roster.id, roster.version, change, command_id))
-        partner.seat = seat
+    partner_id: str
 
 
 _NAMES: Mapping[str, str] = {
