@@ -77,7 +77,7 @@ class PostgresBuilds:
 
     def create(self, *, indexed: bool) -> str:
         """Create a build; gives its schema."""
-        with self._transaction() as cursor:
+        with self._transaction(builds.ALONE) as cursor:  # a projector may be about to make one, with the same number
             name = schema(builds.next_number(cursor))
             create_build(cursor, name, indexed=indexed)
         return name
