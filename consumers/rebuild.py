@@ -7,7 +7,7 @@ sees anything of it; whatever stops a rebuild leaves the live build as it was.
     fill, by several processes        no indexes yet
     make the indexes
     catch up                          to where Kafka, or the live build, is now
-    compare                           all that both builds have, page by page
+    compare                           all that both builds have, page by page; and once more, if much came meanwhile
     hold the projectors               no batch is under way
         catch up the rest, compare the rest
         switch
@@ -218,8 +218,13 @@ class Builds(Protocol):
         """
         ...
 
-    def compare(self, name: str, live: LiveBuild, plan: Plan, note: Callable[[int, int], None]) -> Comparison:
-        """Compare what both builds have by position; `note` is called with the position reached and the last one."""
+    def compare(
+        self, name: str, live: LiveBuild, plan: Plan, before: Comparison | None, note: Callable[[int, int], None]
+    ) -> Comparison:
+        """Compare what both builds have by position, as far as it was not compared before.
+
+        `note` is called with the position reached and the last one.
+        """
         ...
 
     def switching(self) -> AbstractContextManager[Switching]:
@@ -368,12 +373,16 @@ class Rebuild:
 
     def _switched(self, topic: TopicIdentity, name: str) -> Rebuilt:
         builds, plan = self._builds, self._plan
-        live = self._caught_up(name)
-        why_not = self._not_comparable(live)
-        compared = None
-        if live is not None and why_not is None:
-            self._telling.stage("Comparing with the live build")
-            compared = builds.compare(name, live, plan, self._telling.note)
+        compared: Comparison | None = None
+        for _ in range(ROUNDS):
+            self._catch_up(name)
+            live = builds.live()
+            why_not = self._not_comparable(live)
+            if live is not None and why_not is None:
+                self._telling.stage("Comparing with the live build")
+                compared = builds.compare(name, live, plan, compared, self._telling.note)
+            if self._left(name) <= BEHIND_WHEN_HELD:  # comparing takes its time, too
+                break
         self._telling.stage("Switching")
         with builds.switching() as switching:
             now = switching.live()
@@ -399,16 +408,17 @@ class Rebuild:
             return f"the live build had tables of version {live.tables_version}, the new one has {version}"
         return None
 
-    def _caught_up(self, name: str) -> LiveBuild | None:
-        """Read what came meanwhile, until little is left; gives the live build as it was then."""
-        for number in range(1, ROUNDS + 1):
-            here, ends = self._builds.next_offsets(name), self._ends()
-            left = sum(max(0, end - here.get(partition, 0)) for partition, end in ends.items())
-            if number > 1 and left <= BEHIND_WHEN_HELD:
-                break
+    def _catch_up(self, name: str) -> None:
+        """Read what came meanwhile, if it is much."""
+        left = self._left(name)
+        if left > BEHIND_WHEN_HELD:
             self._telling.stage("Catching up", left)
-            self._filling.here(name, self._plan, ends)
-        return self._builds.live()
+            self._filling.here(name, self._plan, self._ends())
+
+    def _left(self, name: str) -> int:
+        """Count what is to be read yet: offsets, of which some are no records."""
+        here = self._builds.next_offsets(name)
+        return sum(max(0, end - here.get(partition, 0)) for partition, end in self._ends().items())
 
     def _read_the_rest(self, name: str, live: LiveBuild | None, topic: TopicIdentity) -> None:
         """Read on to where the live build is, which stands still now. One projection alone may not be ahead of the others."""

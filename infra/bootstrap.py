@@ -130,8 +130,9 @@ class Runtime:
 
     def rebuild(self, plan: Plan, telling: Telling) -> Rebuilt:
         """Make projections anew from Kafka and the new build live, or a past state beside it."""
-        from infra.rebuild_process import RebuildProcesses
+        from infra.rebuild_process import RebuildProcesses, work_in_batches
 
+        work_in_batches()
         builds = self.builds
         filling = RebuildProcesses(self.settings, self.endpoints, builds.dropped_records, telling.note)
         try:

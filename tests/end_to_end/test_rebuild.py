@@ -173,7 +173,7 @@ def test_stopped_it_says_so_and_leaves_nothing_behind(ledger: CommandLine) -> No
     """A command that is stopped ends with its own exit code, its processes and its schema with it."""
     live = schemas(ledger.settings.read_database_url)
     for number, code, sentence in ((signal.SIGINT, 130, "Stopped."), (None, 1, "was ended (SIGKILL)")):
-        rebuilding = ledger.start("replay", "rebuild")
+        rebuilding = ledger.start("replay", "rebuild", "--workers", "2")
         eventually(lambda: bool(processes_of(rebuilding)))  # noqa: B023
         workers = processes_of(rebuilding)
         if number is None:
@@ -247,7 +247,7 @@ def kafka_silent(ledger: CommandLine) -> None:
 
 def disk_filled(ledger: CommandLine, disk: SmallDisk) -> None:
     """Whatever of the servers ends with it."""
-    rebuilding = ledger.start("replay", "rebuild")
+    rebuilding = ledger.start("replay", "rebuild", "--workers", "2")
     eventually(lambda: bool(processes_of(rebuilding)))
     disk.fill()
     said = ended(rebuilding)

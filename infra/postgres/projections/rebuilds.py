@@ -97,15 +97,18 @@ class PostgresBuilds:
             say(f"Making the indexes ({number} of {len(wanted)})")
             self._at_length(name, statement)
 
-    def compare(self, name: str, live: LiveBuild, plan: Plan, note: Callable[[int, int], None]) -> Comparison:
-        """Compare what both builds have by position, a page to a transaction."""
+    def compare(
+        self, name: str, live: LiveBuild, plan: Plan, before: Comparison | None, note: Callable[[int, int], None]
+    ) -> Comparison:
+        """Compare what both builds have by position and was not compared before, a page to a transaction."""
         comparing = Comparing(name, schema(live.number), plan)
         with self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as cursor:
             up_to = comparing.up_to(cursor, same_topic=_topic(cursor, name) == live.topic)
             new, old = (totals(cursor, each, plan.projections, up_to) for each in (name, schema(live.number)))
-        with self._connected().cursor() as cursor:
-            found = comparing.pages(lambda: cursor, 0, up_to, note)
-        return comparison(up_to, found, 0, old, new)
+        first = 0 if before is None else before.up_to
+        with _errors(), self._connected().cursor() as cursor:  # in autocommit: each page sees its own moment
+            rest = comparing.pages(cursor, first, up_to, note)
+        return comparison(max(first, up_to), Found.of(before).together(rest), 0, old, new)
 
     @contextmanager
     def switching(self) -> Iterator["PostgresSwitching"]:
@@ -266,18 +269,15 @@ class PostgresSwitching:
         cursor, comparing = self._cursor, Comparing(name, schema(live.number), plan)
         same_topic = _topic(cursor, name) == live.topic
         up_to = comparing.up_to(cursor, same_topic=same_topic)
-        rest = comparing.pages(lambda: cursor, before.up_to, up_to, lambda _done, _of: None)
+        rest = comparing.pages(cursor, before.up_to, up_to, lambda _done, _of: None)
         if same_topic:
             rest = rest.together(comparing.without_position(cursor, self._read_alike(name, live)))
         elif _last_position(cursor, name) == _last_position(cursor, schema(live.number)) == up_to:
             everywhere = _next_offsets(cursor, name)
             rest = rest.together(comparing.without_position(cursor, everywhere, ("balance", "stream_version")))
-        found = Found()
-        found.differing, found.differences = dict(before.differing), list(before.differences)
-        both = found.together(rest)
-        return comparison(up_to, both, comparing.applied_anew(cursor), before.live, before.new)._replace(
-            up_to=max(up_to, before.up_to)
-        )
+        found = Found.of(before).together(rest)
+        anew = comparing.applied_anew(cursor)
+        return comparison(max(up_to, before.up_to), found, anew, before.live, before.new)
 
     def bookkeeping_differs(self, name: str, live: LiveBuild) -> bool:
         """Tell whether the builds have read, applied or parked otherwise."""
