@@ -25,7 +25,7 @@ from infra.postgres.projections import builds
 from infra.postgres.projections.builds import TABLES_VERSION, create_build, index_statements, live_version, schema
 from infra.postgres.projections.comparison import Comparing, Found, comparison, totals
 from infra.postgres.projections.connection import AWAY
-from infra.postgres.projections.store import NOT_WRITABLE
+from infra.postgres.projections.store import NOT_WRITABLE, filling
 from infra.postgres.projections.tables import BOOKKEEPING, PROJECTIONS
 
 REBUILD_LOCK = 0x70726F6A_6275696C
@@ -179,6 +179,12 @@ class PostgresBuilds:
         with self._transaction() as cursor:
             live, _ = live_version(cursor)  # which cannot change until the end of the transaction
             if live is None or name != schema(live):
+                # A process that was killed leaves a session behind, which holds the tables for as long as its statement takes.
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name IN (%(name)s,"
+                    " %(name)s || ', reading') AND datname = current_database() AND usename = current_user",
+                    {"name": filling(name)},
+                )
                 cursor.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
 
     def all(self) -> list[Build]:
