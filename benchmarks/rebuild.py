@@ -43,9 +43,12 @@ class _Memory:
 
     def note(self, _done: int, _total: int) -> None:
         for child in psutil.Process().children():
-            if "infra.rebuild_process" in child.cmdline():
-                found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{child.pid}/status").read_text("utf-8"))
-                self.most_mb = max(self.most_mb, int(found[1]) * 1024 / 1e6 if found else 0.0)
+            try:
+                if "infra.rebuild_process" in child.cmdline():
+                    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{child.pid}/status").read_text("utf-8"))
+                    self.most_mb = max(self.most_mb, int(found[1]) * 1024 / 1e6 if found else 0.0)
+            except (psutil.Error, OSError):  # it has ended
+                continue
 
     def stage(self, doing: str, total: int | None = None) -> None:
         pass
