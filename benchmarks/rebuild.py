@@ -8,7 +8,7 @@ import psutil
 
 from benchmarks.filled import endpoints_of, last_position, relayed
 from benchmarks.measuring import Bench, Clock, Spent
-from benchmarks.projector import collected_as_in_the_process, delete_projections
+from benchmarks.projector import as_in_the_process, delete_projections
 from consumers.rebuild import Plan, Rebuild, Rebuilt
 from infra.postgres.projections.rebuilds import PostgresBuilds
 from infra.postgres.projections.tables import PROJECTIONS
@@ -23,7 +23,7 @@ def measure(bench: Bench) -> None:
     settings = relayed(bench.events)
     delete_projections(settings)
     events = last_position(settings)
-    with collected_as_in_the_process():
+    with as_in_the_process():
         bench.rate("one process filling, no indexes yet", "events/s", lambda: _fill_here(settings, events))
     memory = _Memory()
     bench.rate(f"{CORES} processes filling, their start included", "events/s", lambda: _fill(settings, events, memory))

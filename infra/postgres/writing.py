@@ -5,10 +5,11 @@ Between the round trips the caller judges the head, and envelopes and leaf hashe
 """
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
+import psycopg2
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from psycopg2.errors import UniqueViolation
 from psycopg2.extensions import connection as Connection  # noqa: N812 - psycopg2 names classes in lower case
@@ -20,6 +21,7 @@ from domain.recording import Append, Head, ImportProgress, LedgerStoredEvent
 from domain.streams import PARTNER_PREFIX
 from infra.postgres.connections import CHANNEL, ConnectionPool, roll_back
 from infra.postgres.copying import NULL, bytea, copy_lines, text
+from infra.postgres.prepared import Statement, insert, prepare
 
 COPY_FROM_ROWS = 30
 """From so many rows on COPY, a round trip of its own, beats INSERT (measured: they cross at 20 to 40)."""
@@ -29,13 +31,17 @@ HEAD_COLUMNS = """
     (clock_timestamp() AT TIME ZONE %s)::date AS today
 """
 
-_TAKE_POSITIONS = f"""
+_TAKE_POSITIONS = Statement(
+    "take_positions",
+    ("bigint", "int", "date", "date", "text"),
+    f"""
 UPDATE ledger.head
-   SET position = position + %s, recorded_at = greatest(clock_timestamp(), recorded_at),
-       programmes_version = programmes_version + %s, ledger_date = greatest(ledger_date, %s),
-       latest_business_date = greatest(latest_business_date, %s)
-RETURNING {HEAD_COLUMNS}
-"""
+   SET position = position + $1, recorded_at = greatest(clock_timestamp(), recorded_at),
+       programmes_version = programmes_version + $2, ledger_date = greatest(ledger_date, $3),
+       latest_business_date = greatest(latest_business_date, $4)
+RETURNING {HEAD_COLUMNS % "$5"}
+""",
+)
 _NO_HEAD = ", ".join(["NULL"] * len(fields(Head)))
 _LOCK_AND_LOOK = f"""
 BEGIN;
@@ -55,7 +61,12 @@ SELECT 'person', person_id, '', NULL, {_NO_HEAD} FROM ledger.person WHERE person
 """
 _EVENTS = """ledger.event (position, recorded_at, version, business_date, schema_version, envelope_version, stream, type,
     actor, command_id, data, leaf_hash)"""
+_EVENT_TYPES = (
+    *("bigint", "timestamptz", "int", "date", "smallint", "smallint", "text", "text", "text", "text"),
+    *("bytea", "bytea"),
+)
 _IDENTITIES = "ledger.identity (kind, key, stream, version, content_hash, refers_to)"
+_IDENTITY_TYPES = ("text", "text", "text", "int", "bytea", "text")
 _PERSONS = "ledger.person (person_id, pseudonym)"
 _SNAPSHOTS = "ledger.snapshot (stream, version, type, state)"
 _PROGRESS = "ledger.import_progress AS so_far (digest, done, recorded, duplicates, events, finished)"
@@ -109,7 +120,9 @@ def _write(connection: Connection, stored_events: Sequence[StoredEvent], append:
         raise ValueError("identities stand for events, and this append has none")
     events: list[EventRow] = []
     with connection.cursor() as cursor:
-        if stored_events or append.publishes or append.ledger_date is not None:
+        takes_positions = bool(stored_events) or bool(append.publishes) or append.ledger_date is not None
+        prepare(cursor, _statements(len(stored_events), len(append.identities), takes_positions=takes_positions))
+        if takes_positions:
             head = _take_positions(cursor, stored_events, append, timezone)
             if append.judge is not None:
                 append.judge(head)
@@ -122,15 +135,19 @@ def _write(connection: Connection, stored_events: Sequence[StoredEvent], append:
 
 
 def _insert_and_commit(cursor: Cursor, begin: bytes, events: Sequence[EventRow], beside: Append) -> None:
-    if len(events) < COPY_FROM_ROWS:
-        rest = [begin, *_inserts(cursor, _EVENTS, _event_rows(events)), *_identities(cursor, beside)]
-    else:
-        rest = [begin]
+    rest = [begin]
+    if 0 < len(events) < COPY_FROM_ROWS:
+        rest.append(_insert_events(len(events)).call(cursor, [value for row in _event_rows(events) for value in row]))
+    elif events:
         copy_lines(cursor, _EVENTS, _event_lines(events))
-        if len(beside.identities) < COPY_FROM_ROWS:
-            rest += _identities(cursor, beside)
-        else:
-            copy_lines(cursor, _IDENTITIES, _identity_lines(beside))
+    identities = beside.identities
+    if 0 < len(identities) < COPY_FROM_ROWS:
+        values = [
+            each for i in identities for each in (i.kind, i.key, i.stream, i.version, i.content_hash, i.refers_to)
+        ]
+        rest.append(_insert_identities(len(identities)).call(cursor, values))
+    elif identities:
+        copy_lines(cursor, _IDENTITIES, _identity_lines(beside))
     # In order of id: two appends of the same new persons wait for one another instead of deadlocking.
     rest += _inserts(cursor, _PERSONS, sorted(beside.persons.items()))
     rest += _inserts(cursor, _SNAPSHOTS, map(_snapshot_row, beside.snapshots))
@@ -141,25 +158,85 @@ def _insert_and_commit(cursor: Cursor, begin: bytes, events: Sequence[EventRow],
     cursor.execute(b"".join([*rest, b"COMMIT"]))
 
 
+def _insert_events(rows: int) -> Statement:
+    return insert("insert_events", _EVENTS, _EVENT_TYPES, rows)
+
+
+def _insert_identities(rows: int) -> Statement:
+    return insert("insert_identities", _IDENTITIES, _IDENTITY_TYPES, rows)
+
+
+def _statements(events: int, identities: int, *, takes_positions: bool = True) -> Iterator[Statement]:
+    """Give what appending so much executes; more of it goes by COPY."""
+    if takes_positions:
+        yield _TAKE_POSITIONS
+    if 0 < events < COPY_FROM_ROWS:
+        yield _insert_events(events)
+    if 0 < identities < COPY_FROM_ROWS:
+        yield _insert_identities(identities)
+
+
 def write_group(
     appends: Sequence[tuple[Sequence[StoredEvent], Append]], pool: ConnectionPool, timezone: str
 ) -> list[Outcome | None]:
     """Write appends in one transaction, each judged for itself; their outcomes, None for one that is to be written alone.
 
-    Under the head's lock nobody else appends, so what would conflict is known before anything is inserted. Whatever else
+    First as if none conflicted, which is two round trips; where one does, once more with those that do not. Whatever else
     goes wrong, an append's own fault or a lost connection, concerns each: they are written alone then, and one that was
     committed though its answer was lost is recognised.
     """
     try:
         with pool.connection() as connection, connection.cursor() as cursor:
-            return _write_group(cursor, appends, timezone)
+            return _write_all(cursor, appends, timezone) or _write_survivors(cursor, appends, timezone)
     except Exception:
         return [None] * len(appends)
 
 
-def _write_group(
-    cursor: Cursor, appends: Sequence[tuple[Sequence[StoredEvent], Append]], timezone: str
-) -> list[Outcome | None]:
+_Told = tuple[Sequence[StoredEvent], Append]
+
+
+def _write_all(cursor: Cursor, appends: Sequence[_Told], timezone: str) -> list[Outcome | None] | None:
+    """Write all of the appends; None, and nothing is written, where one conflicts or is judged not to be recorded."""
+    keys = [key for events, append in appends for key in _unique_keys(events, append)]
+    if len(set(keys)) < len(keys):
+        return None
+    try:
+        together = [event for events, _ in appends for event in events]
+        beside = _beside([append for _, append in appends])
+        prepare(cursor, _statements(len(together), len(beside.identities)))
+        head = _take_positions(cursor, together, Append(), timezone)
+        for _, append in appends:
+            if append.judge is not None:
+                append.judge(head)
+        rows = compose(together, head)
+        _insert_and_commit(cursor, b"", rows, beside)
+    except psycopg2.OperationalError:
+        raise
+    except Exception:  # whose fault it is, and what is to be raised there, is found out one by one
+        if cursor.connection.closed:
+            raise
+        roll_back(cursor.connection)
+        return None
+    return _places([events for events, _ in appends], rows)
+
+
+def _beside(appends: Sequence[Append]) -> Append:
+    """Give what goes with the events of all of the appends."""
+    return Append(
+        identities=[identity for append in appends for identity in append.identities],
+        persons={person_id: pseudonym for append in appends for person_id, pseudonym in append.persons.items()},
+        snapshots=[snapshot for append in appends for snapshot in append.snapshots],
+    )
+
+
+def _places(events: Sequence[Sequence[StoredEvent]], rows: Sequence[EventRow]) -> list[Outcome | None]:
+    """Give each append the positions of its events."""
+    positions = iter([row.position for row in rows])
+    return [[next(positions) for _ in each] for each in events]
+
+
+def _write_survivors(cursor: Cursor, appends: Sequence[_Told], timezone: str) -> list[Outcome | None]:
+    """Write those appends that do not conflict: under the head's lock nobody else appends, so that is known beforehand."""
     outcomes: list[Outcome | None] = [None] * len(appends)
     head, taken = _take_head(cursor, appends, timezone)
     accepted: list[int] = []
@@ -180,16 +257,12 @@ def _write_group(
     if not accepted:
         return outcomes
     together = [event for n in accepted for event in appends[n][0]]
+    beside = _beside([appends[n][1] for n in accepted])
+    prepare(cursor, _statements(len(together), len(beside.identities)))
     rows = compose(together, _take_positions(cursor, together, Append(), timezone, begin=b""))
-    beside = Append(
-        identities=[identity for n in accepted for identity in appends[n][1].identities],
-        persons={person_id: pseudonym for n in accepted for person_id, pseudonym in appends[n][1].persons.items()},
-        snapshots=[snapshot for n in accepted for snapshot in appends[n][1].snapshots],
-    )
     _insert_and_commit(cursor, b"", rows, beside)
-    positions = iter([row.position for row in rows])
-    for n in accepted:
-        outcomes[n] = [next(positions) for _ in appends[n][0]]
+    for n, positions in zip(accepted, _places([appends[n][0] for n in accepted], rows), strict=True):
+        outcomes[n] = positions
     return outcomes
 
 
@@ -243,7 +316,7 @@ def _take_positions(
         default=None,
     )
     values = (len(stored_events), append.publishes, append.ledger_date, latest, timezone)
-    cursor.execute(begin + cursor.mogrify(_TAKE_POSITIONS, values))
+    cursor.execute(begin + _TAKE_POSITIONS.call(cursor, values))
     row = cursor.fetchone()
     assert row is not None
     return Head(*row)
@@ -300,11 +373,6 @@ def _snapshot_row(snapshot: StoredEvent) -> Sequence[Any]:
 
 def _date(date: dt.date | None) -> str:
     return NULL if date is None else date.isoformat()
-
-
-def _identities(cursor: Cursor, append: Append) -> list[bytes]:
-    rows = ((i.kind, i.key, i.stream, i.version, i.content_hash, i.refers_to) for i in append.identities)
-    return _inserts(cursor, _IDENTITIES, rows)
 
 
 def _identity_lines(append: Append) -> Iterable[str]:
