@@ -21,9 +21,10 @@ from typing import Any
 
 import psycopg2
 
+from consumers.filling import Bounded, UpTo, fill
 from consumers.parked import retry_dropped
 from consumers.projector import PartitionMoved, Projector, TopicIdentity
-from consumers.rebuild import Bounded, Plan, UpTo, fill
+from consumers.rebuild import Plan
 from domain.errors import IntegrityFault, LedgerError, Refused, ServiceUnreachable
 from domain.recording import TopicRecord
 from infra.embedded.servers import Endpoints

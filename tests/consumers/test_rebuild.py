@@ -417,10 +417,10 @@ def test_a_reader_that_does_not_end_is_named_and_the_live_build_stays(
 ) -> None:
     import psycopg2
 
-    from infra.postgres.projections import rebuilds
+    from infra.postgres.projections import switching
 
     bench.put(*network(2, 2).told)
-    monkeypatch.setattr(rebuilds, "READERS_WITHIN_S", 1.0)
+    monkeypatch.setattr(switching, "READERS_WITHIN_S", 1.0)
     reader = psycopg2.connect(bench.endpoints.read_database_url)
     with reader, reader.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM projection_1.sale")
