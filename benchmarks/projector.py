@@ -28,7 +28,7 @@ def measure(bench: Bench) -> None:
     """Read a filled topic, once with nothing done and once projected; what was projected before is deleted each time."""
     settings = relayed(bench.events)
     events = last_position(settings)
-    with _as_in_the_process():
+    with as_in_the_process():
         bench.rate("a bare consumer, polling only", "events/s", lambda: _poll(settings, events))
         bench.rate("projector", "events/s", lambda: project(settings, events))
     bench.values("resident memory of its process, at most", "MB", [_most_memory_mb(settings, events)])
@@ -94,7 +94,7 @@ def delete_projections(settings: Settings) -> None:
 
 
 @contextmanager
-def _as_in_the_process() -> Iterator[None]:
+def as_in_the_process() -> Iterator[None]:
     """Let the garbage collector look for cycles, and threads take turns, as often as in the projector's own process."""
     before, interval_s = gc.get_threshold(), sys.getswitchinterval()
     gc.set_threshold(*GC_THRESHOLD)

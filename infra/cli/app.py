@@ -21,12 +21,13 @@ from infra.cli.export import export_commands
 from infra.cli.facts import facts_commands
 from infra.cli.parked import parked_commands
 from infra.cli.programmes import programme_commands
+from infra.cli.replay import replay_commands
 from infra.cli.services import run_commands, services_commands
 from infra.cli.soak import soak_commands
 from infra.cli.standings import partner_commands, standings_commands
 from infra.cli.story import story_commands
 from infra.cli.subscriptions import subscribe_commands
-from infra.cli.verifications import verification_commands
+from infra.cli.verifications import replay_verification_commands, verification_commands
 from infra.settings import SettingsError
 
 app = typer.Typer(
@@ -46,6 +47,8 @@ app.add_typer(programme_commands, name="programme")
 app.add_typer(parked_commands, name="parked")
 audit_commands.registered_commands += verification_commands.registered_commands
 app.add_typer(audit_commands, name="audit")
+replay_commands.registered_commands += replay_verification_commands.registered_commands
+app.add_typer(replay_commands, name="replay")
 app.add_typer(subscribe_commands, name="subscribe")
 app.add_typer(export_commands, name="export")
 app.add_typer(run_commands, name="run")
