@@ -20,12 +20,47 @@ FETCH_BYTES = 512 * 1024
 """Of a partition at a time: partitions come evenly then, and what waits for others stays small."""
 
 
+SETTLED_WITHIN_S = 75.0
+"""Kafka aborts a transaction that nobody ends after 60 s (`clients.TRANSACTION_TIMEOUT_MS`)."""
+SETTLE_PAUSE_S = 0.05
+
+
+def settled_ends(bootstrap: str, topic: str) -> dict[int, int]:
+    """Give where a topic's partitions end now, once every transaction that has written there by now has ended.
+
+    A commit's markers reach one partition after the other: what is committed may not be readable as such in all of them yet.
+
+    Raises:
+        ServiceUnreachable: Kafka does not answer, or does not have the topic yet.
+
+    """
+    written = read_committed_consumer(bootstrap, isolation_level="read_uncommitted")
+    committed = read_committed_consumer(bootstrap)
+    try:
+        with reachable(bootstrap):
+            numbers = written.partitions_for_topic(topic)
+            if not numbers:
+                raise ServiceUnreachable(f"Kafka at {bootstrap} has no topic {topic} (yet); the relay makes it.")
+            partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+            ends = written.end_offsets(partitions)
+            give_up_at = time.monotonic() + SETTLED_WITHIN_S
+            while True:
+                stable = committed.end_offsets(partitions)
+                if all(stable[each] >= ends[each] for each in partitions) or time.monotonic() > give_up_at:
+                    return {each.partition: min(ends[each], stable[each]) for each in partitions}
+                time.sleep(SETTLE_PAUSE_S)
+    finally:
+        for consumer in (written, committed):
+            consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
+
+
 class WholeTopic:
     """One reading of a topic. Used by one thread; close it."""
 
     def __init__(self, bootstrap: str, topic: str, *, max_records: int = 4_000) -> None:
         self._bootstrap = bootstrap
         self._topic = topic
+        self.ends = settled_ends(bootstrap, topic)
         self._consumer = read_committed_consumer(
             bootstrap, max_poll_records=max_records, max_partition_fetch_bytes=FETCH_BYTES
         )
@@ -33,15 +68,9 @@ class WholeTopic:
         self._paused: set[int] = set()
         try:
             with reachable(bootstrap):
-                numbers = self._consumer.partitions_for_topic(topic)
-                if not numbers:
-                    raise ServiceUnreachable(f"Kafka at {bootstrap} has no topic {topic} (yet); the relay makes it.")
-                partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+                partitions = self._named(self.ends)
                 self._consumer.assign(partitions)
                 self._consumer.seek_to_beginning(*partitions)
-                self.ends: dict[int, int] = {
-                    each.partition: end for each, end in self._consumer.end_offsets(partitions).items()
-                }
         except BaseException:
             self.close()
             raise
