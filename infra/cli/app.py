@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from domain.errors import FaultyFile, FileFault, LedgerError, ServiceUnreachable
+from infra.cli.audit import audit_commands
 from infra.cli.bonuses import bonus_commands
 from infra.cli.console import Quiet, err, print_json
 from infra.cli.facts import facts_commands
@@ -24,6 +25,7 @@ from infra.cli.soak import soak_commands
 from infra.cli.standings import partner_commands, standings_commands
 from infra.cli.story import story_commands
 from infra.cli.subscriptions import subscribe_commands
+from infra.cli.verifications import verification_commands
 from infra.settings import SettingsError
 
 app = typer.Typer(
@@ -41,6 +43,8 @@ app.add_typer(partner_commands, name="partner")
 app.add_typer(bonus_commands, name="bonus")
 app.add_typer(programme_commands, name="programme")
 app.add_typer(parked_commands, name="parked")
+audit_commands.registered_commands += verification_commands.registered_commands
+app.add_typer(audit_commands, name="audit")
 app.add_typer(subscribe_commands, name="subscribe")
 app.add_typer(run_commands, name="run")
 

@@ -60,6 +60,7 @@ CREATE TABLE partner (
     enrolled_on date NOT NULL,
     programme   text NOT NULL
 );
+CREATE INDEX ON partner USING brin (position);
 
 CREATE TABLE tier (
     position     bigint PRIMARY KEY,
@@ -107,6 +108,7 @@ CREATE TABLE sale (
     source_ref    text
 );
 CREATE INDEX ON sale (partner, closed_on);
+CREATE INDEX ON sale USING brin (position);
 
 CREATE TABLE reversal (
     position          bigint NOT NULL,
@@ -121,6 +123,7 @@ CREATE TABLE reversal (
     reason            text
 );
 CREATE INDEX ON reversal (deal_id);
+CREATE INDEX ON reversal USING brin (position);
 
 -- What is left of each deal.
 CREATE VIEW deal AS

@@ -13,7 +13,7 @@ from domain.errors import IntegrityFault
 SWITCH_LOCK = 0x70726F6A_6C697665
 """The advisory lock of batches (shared) and switches (exclusive): 'projlive' in ASCII."""
 
-TABLES_VERSION = 2
+TABLES_VERSION = 3
 """Of `build.sql`, and of what the folds put into its tables: a live build of another version is filled anew from Kafka."""
 
 READER = "partner_ledger_reader"
