@@ -27,7 +27,7 @@ def measure(bench: Bench) -> None:
     """Read a filled topic, once with nothing done and once projected; what was projected before is deleted each time."""
     settings = relayed(bench.events)
     events = last_position(settings)
-    with _collected_as_in_the_process():
+    with collected_as_in_the_process():
         bench.rate("a bare consumer, polling only", "events/s", lambda: _poll(settings, events))
         bench.rate("projector", "events/s", lambda: _project(settings, events))
     bench.values("resident memory of its process, at most", "MB", [_most_memory_mb(settings, events)])
@@ -92,7 +92,7 @@ def delete_projections(settings: Settings) -> None:
 
 
 @contextmanager
-def _collected_as_in_the_process() -> Iterator[None]:
+def collected_as_in_the_process() -> Iterator[None]:
     """Let the garbage collector look for cycles as often as in the projector's own process."""
     before = gc.get_threshold()
     gc.set_threshold(*GC_THRESHOLD)

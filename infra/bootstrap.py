@@ -18,6 +18,7 @@ from eventsourcing.persistence import OperationalError
 from psycopg2.extensions import parse_dsn
 
 from consumers.parked import RetryOutcome, retry_parked
+from consumers.rebuild import Plan, Rebuild, Rebuilt, Telling
 from consumers.tier_changes import TierChanges
 from domain.application import Ledger, Patience
 from domain.errors import ServiceUnreachable
@@ -31,6 +32,7 @@ from infra.postgres.event_log import PostgresEventLog
 from infra.postgres.events import PostgresEvents
 from infra.postgres.migrate import is_prepared, migrate
 from infra.postgres.projections.read_models import PostgresReadModels
+from infra.postgres.projections.rebuilds import PostgresBuilds
 from infra.postgres.projections.store import PostgresProjectionStore
 from infra.postgres.staging import PostgresFeedStaging
 from infra.postgres.tree import PostgresTree
@@ -130,6 +132,31 @@ class Runtime:
             return retry_parked(store, stream)
         finally:
             store.close()
+
+    @cached_property
+    def builds(self) -> PostgresBuilds:
+        """The builds of the projections, on the projector's login."""
+        return PostgresBuilds(self.endpoints.projector_database_url)
+
+    def rebuild(self, plan: Plan, telling: Telling) -> Rebuilt:
+        """Make projections anew from Kafka and the new build live, or a past state beside it."""
+        from infra.rebuild_process import RebuildProcesses
+
+        builds = self.builds
+        filling = RebuildProcesses(self.settings, self.endpoints, builds.dropped_records, telling.note)
+        try:
+            rebuilt = Rebuild(plan, builds, filling, telling).run()
+        finally:
+            builds.close()
+        for name in projectors_of(self.settings.home):  # one that stopped at another topic's build can go on now
+            self.start(name)
+        return rebuilt
+
+    def relayed(self) -> int:
+        """Give the position up to which events are on Kafka."""
+        from infra.kafka.ledger_topics import relayed_position
+
+        return relayed_position(self.endpoints.bootstrap_servers, self.settings.topic_prefix)
 
     def tier_changes(self) -> TierChanges:
         """Give the public topic of tier changes."""

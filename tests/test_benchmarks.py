@@ -15,6 +15,7 @@ EXPECTED = {
     "import": 5,
     "relay": 2,
     "projector": 3,
+    "rebuild": 4,
     "visible": 4,
     "scale-out": 5,
     "deal": 6,

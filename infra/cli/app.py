@@ -20,6 +20,7 @@ from infra.cli.console import Quiet, err, print_json
 from infra.cli.facts import facts_commands
 from infra.cli.parked import parked_commands
 from infra.cli.programmes import programme_commands
+from infra.cli.replay import replay_commands
 from infra.cli.services import run_commands, services_commands
 from infra.cli.soak import soak_commands
 from infra.cli.standings import partner_commands, standings_commands
@@ -45,6 +46,7 @@ app.add_typer(programme_commands, name="programme")
 app.add_typer(parked_commands, name="parked")
 audit_commands.registered_commands += verification_commands.registered_commands
 app.add_typer(audit_commands, name="audit")
+app.add_typer(replay_commands, name="replay")
 app.add_typer(subscribe_commands, name="subscribe")
 app.add_typer(run_commands, name="run")
 
