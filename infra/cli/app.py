@@ -26,6 +26,7 @@ from infra.cli.soak import soak_commands
 from infra.cli.standings import partner_commands, standings_commands
 from infra.cli.story import story_commands
 from infra.cli.subscriptions import subscribe_commands
+from infra.cli.tapes import tape_commands
 from infra.cli.verifications import verification_commands
 from infra.settings import SettingsError
 
@@ -46,6 +47,7 @@ app.add_typer(programme_commands, name="programme")
 app.add_typer(parked_commands, name="parked")
 audit_commands.registered_commands += verification_commands.registered_commands
 app.add_typer(audit_commands, name="audit")
+replay_commands.registered_commands += tape_commands.registered_commands
 app.add_typer(replay_commands, name="replay")
 app.add_typer(subscribe_commands, name="subscribe")
 app.add_typer(run_commands, name="run")

@@ -78,8 +78,7 @@ def make(
         before = _to_go_on(folder, there, sources.source)
         clear(folder, _readable(folder) if anew else there)
         with closing(PostgresAuditedStore(sources.read_database_url, sources.timezone)) as store:
-            up_to = _relayed(sources, store)
-            manifest = _top_up(folder, before, up_to, sources, store, on_progress)
+            manifest = _top_up(folder, before, sources, store, on_progress)
         clear(folder, manifest)
     return Made(manifest, manifest.position - before.position, manifest.facts - before.facts, time.monotonic() - began)
 
@@ -130,8 +129,13 @@ def _relayed(sources: Sources, store: PostgresAuditedStore) -> int:
 
 
 def _top_up(
-    folder: Path, before: Manifest, up_to: int, sources: Sources, store: PostgresAuditedStore, on_progress: OnProgress
+    folder: Path,
+    before: Manifest,
+    sources: Sources,
+    store: PostgresAuditedStore,
+    on_progress: OnProgress,
 ) -> Manifest:
+    up_to = _relayed(sources, store)
     if up_to < before.position:
         raise IntegrityFault(
             f"Kafka has events up to position {up_to}, and the tape in {folder} up to {before.position}: when the relay has filled"
@@ -154,7 +158,7 @@ def _top_up(
 class _Reading:
     """One reading of the topic, from a position to another one."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what is read, and what it is held against
         self,
         topic: WholeTopic,
         source: TapeSource,
@@ -168,7 +172,7 @@ class _Reading:
         self._store = store
         self._dropped = dropped
         self._writer = writer
-        self._pending: dict[int, Sequence[LeanRecord]] = {partition: () for partition in topic.partitions}
+        self._pending: dict[int, Sequence[LeanRecord]] = dict.fromkeys(topic.partitions, ())
         self._ahead: set[int] = set()
         self.next_offsets = {partition: next_offsets.get(partition, 0) for partition in topic.partitions}
 
@@ -181,7 +185,7 @@ class _Reading:
                 hashes = following.result()
                 end = begin + len(hashes)
                 following = ahead.submit(self._hashes, end, up_to)
-                self._window(begin, hashes, lambda seen, begin=begin: on_progress(begin + seen - after, up_to - after))
+                self._window(begin, hashes, lambda seen: on_progress(seen - after, up_to - after))
                 self._writer.leaves(hashes)
                 begin = end
         self._rest(up_to)
@@ -197,7 +201,7 @@ class _Reading:
             )
         return hashes
 
-    def _window(self, begin: int, hashes: Sequence[bytes], on_seen: Callable[[int], None]) -> None:
+    def _window(self, begin: int, hashes: Sequence[bytes], on_position: Callable[[int], None]) -> None:
         """Read until each position after `begin` that has a hash here was seen."""
         seen, missing = bytearray(len(hashes)), len(hashes)
         self._ahead.clear()
@@ -205,7 +209,7 @@ class _Reading:
         while True:
             for partition in self._pending:
                 missing -= self._take(partition, begin, hashes, seen)
-            on_seen(len(hashes) - missing)
+            on_position(begin + len(hashes) - missing)
             if not missing:
                 return
             if len(self._ahead | set(self._topic.ended())) == len(self._pending):
