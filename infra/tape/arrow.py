@@ -14,6 +14,7 @@ def pyarrow() -> Any:
     """
     try:
         import pyarrow as package
+        import pyarrow.compute
         import pyarrow.parquet
     except ImportError as error:
         raise InvalidInput(
