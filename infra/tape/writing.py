@@ -29,7 +29,7 @@ BUFFER_BYTES = 64 * 1024 * 1024
 """So much waits as columns before the bucket that has most of it is written."""
 COMPRESSION = "zstd"
 LEVEL = 1
-"""Level 3 takes twice the time for files a twentieth smaller."""
+"""Higher ones made the files of a generated network no smaller (measured)."""
 
 
 def bucket_of(stream: str, buckets: int) -> int:
