@@ -85,10 +85,14 @@ class WholeTopic:
         return before_end
 
     def look_again(self) -> None:
-        """Let each partition end where it ends by now."""
+        """Let each partition end where it ends by now, and read on from where it ended before."""
         partitions = self._consumer.assignment()
         with reachable(self._bootstrap):
             ends = self._consumer.end_offsets(partitions, timeout_ms=ANSWER_MS)
+            for each in partitions:
+                before = self.ends.get(each.partition)
+                if before is not None and self._consumer.position(each) > before:
+                    self._consumer.seek(each, before)  # what was polled behind the end was not given
         self.ends = {each.partition: end for each, end in ends.items()}
 
     def ended(self) -> Collection[int]:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from producers.topics import Checkpoint
 from tests.end_to_end.tampering import Copy, copy_of_original, instead, original, without
 from tests.infra.tape.ledger import Relayed, with_own_topics
 from tests.infra.tape.test_files import all_facts, told
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[3]
 
@@ -122,6 +124,17 @@ def test_records_relayed_behind_the_checkpoint_are_left_to_the_next_top_up(ledge
     ledger.relay(201, 230)
     assert ledger.make(tmp_path).events == 110
     holds(ledger, tmp_path, 230)
+
+
+def test_events_that_can_be_read_later_than_their_checkpoint_are_waited_for(ledger: Relayed, tmp_path: Path) -> None:
+    """Kafka makes a transaction visible partition by partition; here the checkpoint's is seconds ahead of the events'."""
+    ledger.relay(1, 150, lambda whole: replace(whole, checkpoint=_checkpoint(ledger, 200)))
+    with ThreadPoolExecutor(1) as thread:
+        making_it = thread.submit(ledger.make, tmp_path)
+        eventually(lambda: any(tmp_path.glob("leaves-*")))
+        ledger.relay(151, 220)
+        assert making_it.result().manifest.position == 200
+    holds(ledger, tmp_path, 200)
 
 
 def _checkpoint(ledger: Relayed, position: int) -> Checkpoint:
