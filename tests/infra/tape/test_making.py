@@ -147,12 +147,12 @@ def test_a_repeat_is_passed_over(ledger: Relayed, tmp_path: Path) -> None:
     row = ledger.copy.row(sale)
     once_more = (row.stream.encode(), envelope(row), 1)
     ledger.relay(1, sale)
-    ledger.copy.produce("events", once_more)
+    ledger.produce(once_more)
     ledger.relay(sale + 1, 200)
-    ledger.copy.produce("events", once_more)
+    ledger.produce(once_more)
     ledger.make(tmp_path)
     holds(ledger, tmp_path, 200)
-    ledger.copy.produce("events", once_more)
+    ledger.produce(once_more)
     ledger.relay(201, 220)
     ledger.make(tmp_path)
     holds(ledger, tmp_path, 220)
@@ -184,12 +184,12 @@ def test_a_forged_record_stops_it_and_is_named(ledger: Relayed, tmp_path: Path, 
     ledger.relay(1, 100)
     if forgery != "after the tape":
         ledger.make(tmp_path)
-        ledger.copy.produce("events", record)
+        ledger.produce(record)
         ledger.relay(101, 200)
     else:
         ledger.relay(101, 200)
         ledger.make(tmp_path)
-        ledger.copy.produce("events", record)
+        ledger.produce(record)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(
         IntegrityFault, match=r"The record at partition \d+, offset \d+ of topic .* is none of the ledger's"
