@@ -8,7 +8,7 @@ import psutil
 
 from benchmarks.filled import endpoints_of, last_position, relayed
 from benchmarks.measuring import Bench, Clock, Spent
-from benchmarks.projector import collected_as_in_the_process, delete_projections
+from benchmarks.projector import as_in_the_process, delete_projections
 from consumers.rebuild import Plan, Rebuild, Rebuilt
 from infra.postgres.projections.rebuilds import PostgresBuilds
 from infra.postgres.projections.tables import PROJECTIONS
@@ -23,7 +23,7 @@ def measure(bench: Bench) -> None:
     settings = relayed(bench.events)
     delete_projections(settings)
     events = last_position(settings)
-    with collected_as_in_the_process():
+    with as_in_the_process():
         bench.rate("one process filling, no indexes yet", "events/s", lambda: _fill_here(settings, events))
     memory = _Memory()
     bench.rate(f"{CORES} processes filling, their start included", "events/s", lambda: _fill(settings, events, memory))
@@ -43,9 +43,12 @@ class _Memory:
 
     def note(self, _done: int, _total: int) -> None:
         for child in psutil.Process().children():
-            if "infra.rebuild_process" in child.cmdline():
-                found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{child.pid}/status").read_text("utf-8"))
-                self.most_mb = max(self.most_mb, int(found[1]) * 1024 / 1e6 if found else 0.0)
+            try:
+                if "infra.rebuild_process" in child.cmdline():
+                    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{child.pid}/status").read_text("utf-8"))
+                    self.most_mb = max(self.most_mb, int(found[1]) * 1024 / 1e6 if found else 0.0)
+            except (psutil.Error, OSError):  # it has ended
+                continue
 
     def stage(self, doing: str, total: int | None = None) -> None:
         pass

@@ -7,6 +7,7 @@ position has no earlier one to come: up to the lowest of these, everything is co
 """
 
 import datetime as dt
+from bisect import insort
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from consumers.sequencing import Received
@@ -160,14 +161,15 @@ class RecordsInOrder:
         return others
 
     def _changed(self, record: Received, position: int, held: bytes | None) -> list[Recorded]:
+        if record.recorded is None:
+            self._tally.found(
+                KAFKA, "unreadable", position, f"Of position {position} Kafka has this alone: {record.fault}"
+            )
+            return []
         holds = "holds no event there" if held is None else f"holds one with the leaf hash {held.hex()}"
-        self._tally.found(
-            KAFKA,
-            "changed" if record.recorded is not None else "unreadable",
-            position,
-            f"The record of position {position} at {_place(record)} has the leaf hash {_hex(record)}; the store {holds}.",
-        )
-        return [] if record.recorded is None else [record.recorded]
+        detail = f"The record of position {position} at {_place(record)} has the leaf hash {_hex(record)}; the store {holds}."
+        self._tally.found(KAFKA, "changed", position, detail)
+        return [record.recorded]
 
     def _note_missing(self, position: int) -> None:
         if self._missing and self._missing[-1].stop == position:
@@ -216,7 +218,7 @@ class RecordsInOrder:
             self._tally.found(ORDER, "order", position, detail)
             if position > self.handed_on:
                 self._ahead.add(position)
-                self._waiting[record.partition].append(at)
+                insort(self._waiting[record.partition], at, key=_position)
         else:
             detail = f"Position {position} is there again, with the same bytes, at {_place(record)}."
             self._tally.found(KAFKA, "repeated", position, detail)

@@ -7,95 +7,24 @@ sees anything of it; whatever stops a rebuild leaves the live build as it was.
     fill, by several processes        no indexes yet
     make the indexes
     catch up                          to where Kafka, or the live build, is now
-    compare                           all that both builds have, page by page
+    compare                           all that both builds have, page by page; and once more, if much came meanwhile
     hold the projectors               no batch is under way
         catch up the rest, compare the rest
         switch
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
-from consumers.projector import EventSource, Projector, TopicIdentity
-from consumers.sequencing import Received, SourceRecord, claimed_position, receive
+from consumers.projector import TopicIdentity
 from domain.errors import IntegrityFault, Refused
 
 BEHIND_WHEN_HELD = 5_000
 """Records that may be left for the time when projectors are held: a second's work at most."""
 ROUNDS = 5
 """After so many rounds of catching up the rest is left for that time all the same."""
-
-
-class Bounded(EventSource, Protocol):
-    """Given partitions of the topic, each up to an end. Adapter: `infra.kafka.event_source.KafkaEventSource`."""
-
-    def at_end(self) -> bool:
-        """Tell whether all of it was read."""
-        ...
-
-    def end_at(self, partition: int, offset: int) -> None:
-        """Let a partition end earlier."""
-        ...
-
-
-class Vouching(Protocol):
-    """What knows the event store. Adapter: `infra.postgres.projections.store.PostgresProjectionStore`."""
-
-    def not_in_store(self, records: Sequence[Received]) -> Collection[int]:
-        """Give the indexes of those records that the event store does not hold byte for byte at their position."""
-        ...
-
-
-def fill(projector: Projector, source: Bounded, note: Callable[[int, int], None]) -> None:
-    """Have a projector read a source to its end; `note` is called with the records handled and the last position.
-
-    Raises:
-        ServiceUnreachable: Kafka or PostgreSQL does not answer; a rebuild begins again then.
-
-    """
-    try:
-        while not (source.at_end() and projector.finish()):
-            projector.step()
-            note(projector.handled, projector.last_position)
-        note(projector.handled, projector.last_position)
-    finally:
-        projector.close()
-
-
-class UpTo:
-    """A source up to a position: each partition ends at the first record beyond it that the event store holds.
-
-    So it is what a projector had read when it had applied all events up to there. A forged record may claim any position.
-    """
-
-    def __init__(self, source: Bounded, position: int, store: Vouching, topic: str) -> None:
-        self._topic = topic
-        self._source = source
-        self._position = position
-        self._store = store
-        self.identity = source.identity
-        self.assigned_anew = source.assigned_anew
-        self.seek = source.seek
-        self.close = source.close
-        self.at_end = source.at_end
-        self.end_at = source.end_at
-
-    def poll(self) -> Mapping[int, Sequence[SourceRecord]]:
-        """Wait a moment for records, as far as they do not go beyond the position."""
-        kept = {partition: self._kept(partition, records) for partition, records in self._source.poll().items()}
-        return {partition: records for partition, records in kept.items() if records}
-
-    def _kept(self, partition: int, records: Sequence[SourceRecord]) -> Sequence[SourceRecord]:
-        for index, record in enumerate(records):
-            claimed = claimed_position(record.value)
-            if claimed is None or claimed <= self._position:
-                continue
-            if not self._store.not_in_store([receive(self._topic, partition, record)]):
-                self._source.end_at(partition, record.offset)
-                return records[:index]
-        return records
 
 
 class Plan(NamedTuple):
@@ -218,8 +147,13 @@ class Builds(Protocol):
         """
         ...
 
-    def compare(self, name: str, live: LiveBuild, plan: Plan, note: Callable[[int, int], None]) -> Comparison:
-        """Compare what both builds have by position; `note` is called with the position reached and the last one."""
+    def compare(
+        self, name: str, live: LiveBuild, plan: Plan, before: Comparison | None, note: Callable[[int, int], None]
+    ) -> Comparison:
+        """Compare what both builds have by position, as far as it was not compared before.
+
+        `note` is called with the position reached and the last one.
+        """
         ...
 
     def switching(self) -> AbstractContextManager[Switching]:
@@ -368,12 +302,16 @@ class Rebuild:
 
     def _switched(self, topic: TopicIdentity, name: str) -> Rebuilt:
         builds, plan = self._builds, self._plan
-        live = self._caught_up(name)
-        why_not = self._not_comparable(live)
-        compared = None
-        if live is not None and why_not is None:
-            self._telling.stage("Comparing with the live build")
-            compared = builds.compare(name, live, plan, self._telling.note)
+        compared: Comparison | None = None
+        for _ in range(ROUNDS):
+            self._catch_up(name)
+            live = builds.live()
+            why_not = self._not_comparable(live)
+            if live is not None and why_not is None:
+                self._telling.stage("Comparing with the live build")
+                compared = builds.compare(name, live, plan, compared, self._telling.note)
+            if self._left(name) <= BEHIND_WHEN_HELD:  # comparing takes its time, too
+                break
         self._telling.stage("Switching")
         with builds.switching() as switching:
             now = switching.live()
@@ -399,16 +337,17 @@ class Rebuild:
             return f"the live build had tables of version {live.tables_version}, the new one has {version}"
         return None
 
-    def _caught_up(self, name: str) -> LiveBuild | None:
-        """Read what came meanwhile, until little is left; gives the live build as it was then."""
-        for number in range(1, ROUNDS + 1):
-            here, ends = self._builds.next_offsets(name), self._ends()
-            left = sum(max(0, end - here.get(partition, 0)) for partition, end in ends.items())
-            if number > 1 and left <= BEHIND_WHEN_HELD:
-                break
+    def _catch_up(self, name: str) -> None:
+        """Read what came meanwhile, if it is much."""
+        left = self._left(name)
+        if left > BEHIND_WHEN_HELD:
             self._telling.stage("Catching up", left)
-            self._filling.here(name, self._plan, ends)
-        return self._builds.live()
+            self._filling.here(name, self._plan, self._ends())
+
+    def _left(self, name: str) -> int:
+        """Count what is to be read yet: offsets, of which some are no records."""
+        here = self._builds.next_offsets(name)
+        return sum(max(0, end - here.get(partition, 0)) for partition, end in self._ends().items())
 
     def _read_the_rest(self, name: str, live: LiveBuild | None, topic: TopicIdentity) -> None:
         """Read on to where the live build is, which stands still now. One projection alone may not be ahead of the others."""

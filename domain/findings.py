@@ -5,7 +5,7 @@ A check's name says where something was compared, a finding's kind in which way 
 them and by their number.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import msgspec
@@ -76,6 +76,14 @@ class Tally:
         check.found += 1
         if check.found <= MOST_A_CHECK:
             self._findings.append(Finding(name, kind, position, detail))
+
+    def found_each(self, name: str, kind: Kind, positions: range, detail: Callable[[int], str]) -> None:
+        """Note a finding at each of many positions, in the time of those that are kept."""
+        check = self.check(name)
+        kept = positions[: max(0, MOST_A_CHECK - check.found)]
+        for position in kept:
+            self.found(name, kind, position, detail(position))
+        check.found += len(positions) - len(kept)
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:

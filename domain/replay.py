@@ -8,6 +8,7 @@ and not the consequence of one before.
 
 import datetime as dt
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from decimal import Decimal
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
@@ -27,6 +28,7 @@ from domain.terms import Programmes
 OfStream = Callable[[str, int], Iterable[EventRow]]
 """Gives the recorded events of a stream up to a position, in order; asked only where something differs."""
 
+_ZERO = Decimal(0)
 _OF_PARTNERS = (PARTNER_PREFIX, ROSTER_PREFIX)
 _OF_DEALS = frozenset({"SaleRecorded", "BonusAccrued", "SaleReversed", "BonusClawedBack"})
 
@@ -53,7 +55,7 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         """Give one sentence with both sides."""
-        return f"{self.why}: recorded is {_told(self.recorded)}; the rules give {_told(self.decided)}."
+        return f"{self.why}. Recorded: {_told(self.recorded)}. By the rules: {_told(self.decided)}."
 
 
 def _told(shown: Shown | None) -> str:
@@ -79,6 +81,10 @@ class Replay:
         """Facts decided again, publications and advances included."""
         self.events = 0
         """Events compared."""
+        self.sales: dict[str, Decimal] = {}
+        """What the sales decided again amount to, by currency; reversals are not taken off."""
+        self.bonuses: dict[str, Decimal] = {}
+        """What the bonus lines decided again amount to, by currency, clawbacks taken off."""
 
     @property
     def partners(self) -> dict[str, PartnerAggregate]:
@@ -127,6 +133,7 @@ class Replay:
         decided = self._deciding.events
         decided.clear()
         fault = self._decide(of_partners)
+        self._add_up(decided)
         difference = _first_difference(of_partners, decided, fault, self._position)
         if difference is not None:
             yield difference
@@ -150,12 +157,12 @@ class Replay:
             if due:
                 self._decide_due(rows)
         except Refused as refusal:
-            return row.position, f"The rules refuse the fact at position {row.position} ({str(refusal).rstrip('.')})"
+            return row.position, f"The rules refuse this fact ({str(refusal).rstrip('.')})"
         except (
             Exception
         ) as error:  # data that somebody changed may break anything: it is told as what it is, a difference
             told_error = f"{type(error).__name__}: {error}".rstrip(".")
-            return row.position, f"The fact at position {row.position} cannot be decided again ({told_error})"
+            return row.position, f"This fact cannot be decided again ({told_error})"
         return None
 
     def _decide_due(self, rows: Sequence[EventRow]) -> None:
@@ -166,6 +173,16 @@ class Replay:
             partner_id = partner_id_of(stream)
             if partner_id is not None:
                 self._deciding.decide_due(self._at_hand.partner(partner_id), through, rows[0].command_id)
+
+    def _add_up(self, decided: Sequence[LedgerEvent]) -> None:
+        """Keep the control totals."""
+        for each in decided:
+            event = each.event
+            if isinstance(event, e.SaleRecorded):
+                self.sales[event.currency] = self.sales.get(event.currency, _ZERO) + event.amount
+            elif isinstance(event, e.BonusAccrued | e.BonusClawedBack | e.KickbackSettled):
+                for line in event.lines:
+                    self.bonuses[line.currency] = self.bonuses.get(line.currency, _ZERO) + line.amount
 
     def _ledgers_own(self, row: EventRow) -> Iterator[Difference]:
         """Take an event of the programmes' or the ledger's stream."""
@@ -319,19 +336,17 @@ def _first_difference(
     """Compare a command as recorded with what was decided, event by event."""
     for row, event in zip(rows, decided, strict=False):
         if not _same(row, event):
-            why = fault[1] if fault else f"Position {row.position} was decided otherwise"
+            why = fault[1] if fault else "The rules give something else"
             return Difference(row.position, _shown(row), _shown_decided(event), why)
     if fault is not None:
         row = next(row for row in rows if row.position == fault[0])
         return Difference(row.position, _shown(row), None, fault[1])
     if len(rows) > len(decided):
         row = rows[len(decided)]
-        return Difference(row.position, _shown(row), None, f"Position {row.position} does not follow from the facts")
+        return Difference(row.position, _shown(row), None, "It does not follow from the facts")
     if len(decided) > len(rows):
         last = rows[-1].position if rows else before
-        return Difference(
-            last, None, _shown_decided(decided[len(rows)]), f"After position {last} a decision is missing"
-        )
+        return Difference(last, None, _shown_decided(decided[len(rows)]), "A decision is missing behind it")
     return None
 
 

@@ -59,8 +59,8 @@ class Positions:
         self._missing_before(last + 1)
 
     def _missing_before(self, position: int) -> None:
-        for missing in range(self._last + 1, position):
-            self._tally.found(POSITIONS, "missing", missing, f"The store holds no event at position {missing}.")
+        missing = range(self._last + 1, position)
+        self._tally.found_each(POSITIONS, "missing", missing, "The store holds no event at position {}.".format)
         self._last = max(self._last, position - 1)
 
 

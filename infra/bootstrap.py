@@ -25,6 +25,7 @@ from domain.application import Ledger, Patience
 from domain.errors import ServiceUnreachable
 from domain.heads import SignedHead
 from domain.recording import LedgerStore, RefusedRow
+from infra.audit.deciding_again import DecidedAgain, decide_again
 from infra.audit.task import OutsideHead, Task
 from infra.embedded import processes
 from infra.embedded.servers import BACKGROUND_STOP_TIMEOUT_S, Endpoints, Servers
@@ -146,8 +147,9 @@ class Runtime:
 
     def rebuild(self, plan: Plan, telling: Telling) -> Rebuilt:
         """Make projections anew from Kafka and the new build live, or a past state beside it."""
-        from infra.rebuild_process import RebuildProcesses
+        from infra.rebuild_process import RebuildProcesses, work_in_batches
 
+        work_in_batches()
         builds = self.builds
         filling = RebuildProcesses(self.settings, self.endpoints, builds.dropped_records, telling.note)
         try:
@@ -192,27 +194,18 @@ class Runtime:
         return load_signing_key(self.settings.signing_key_path, self.settings.home, self.say)
 
     def audit_task(self, outside: SignedHead | None) -> Task:
-        """Say what an audit is to verify: the ledger as it stands now, by the login that only reads."""
-        endpoints, settings = self.endpoints, self.settings
-        topics = layouts(settings.kafka_partitions, settings.topic_prefix)
-        store = PostgresAuditedStore(endpoints.read_database_url, settings.timezone)
+        """Say what an audit is to verify: the ledger as it stands now."""
+        held = None if outside is None else outside_head(outside)
+        return audit_task(self.settings, self.endpoints, held)
+
+    def decide_again(self, on_progress: OnWait) -> DecidedAgain:
+        """Decide all that is recorded now again, on the reader's login; `on_progress` hears how far it is, and how far it goes."""
+        store = PostgresAuditedStore(self.endpoints.read_database_url, self.settings.timezone)
         try:
-            head, highest_position = store.head()
+            head, _ = store.head()
+            return decide_again(store, head.position, lambda read: on_progress(read, head.position))
         finally:
             store.close()
-        return Task(
-            read_database_url=endpoints.read_database_url,
-            bootstrap_servers=endpoints.bootstrap_servers,
-            timezone=settings.timezone,
-            events_topic=topics.events.name,
-            tier_changes_topic=topics.tier_changes.name,
-            checkpoint_topic=topics.relay_checkpoint.name,
-            head=head,
-            highest_position=highest_position,
-            outside=None
-            if outside is None
-            else OutsideHead(outside.head.size, outside.head.root, outside.head.streams_root),
-        )
 
     def tape_folder(self, named: Path | None) -> Path:
         """Give the folder of the tape: the one named, or the ledger's own."""
@@ -390,6 +383,32 @@ def prepare_store(endpoints: Endpoints) -> None:
 
 def _login(url: str) -> str:
     return str(parse_dsn(url).get("user") or os.environ.get("PGUSER") or os.environ.get("USER") or "postgres")
+
+
+def audit_task(settings: Settings, endpoints: Endpoints, outside: OutsideHead | None = None) -> Task:
+    """Say what an audit is to verify: the ledger as it stands now, by the login that only reads."""
+    topics = layouts(settings.kafka_partitions, settings.topic_prefix)
+    store = PostgresAuditedStore(endpoints.read_database_url, settings.timezone)
+    try:
+        head, highest_position = store.head()
+    finally:
+        store.close()
+    return Task(
+        read_database_url=endpoints.read_database_url,
+        bootstrap_servers=endpoints.bootstrap_servers,
+        timezone=settings.timezone,
+        events_topic=topics.events.name,
+        tier_changes_topic=topics.tier_changes.name,
+        checkpoint_topic=topics.relay_checkpoint.name,
+        head=head,
+        highest_position=highest_position,
+        outside=outside,
+    )
+
+
+def outside_head(signed: SignedHead) -> OutsideHead:
+    """Give what a signed tree head says of the events."""
+    return OutsideHead(signed.head.size, signed.head.root, signed.head.streams_root)
 
 
 def make_ledger(settings: Settings, endpoints: Endpoints, patience: Patience) -> Ledger:

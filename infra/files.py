@@ -24,12 +24,14 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         raise InvalidInput(f"{path} is there already; name another file with --to.")
     half = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        with half.open(
-            "wb"
-        ) as file:  # plain, and renamed: a stick that an auditor brings may know neither links nor modes
+        file = half.open("wb")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # the name that was wanted
+    try:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        half.replace(path)
+        half.replace(path)  # not linked: a stick that an auditor brings may know no links
     finally:
         half.unlink(missing_ok=True)

@@ -21,8 +21,10 @@ from typing import Any
 
 import psycopg2
 
+from consumers.filling import Bounded, UpTo, fill
+from consumers.parked import retry_dropped
 from consumers.projector import PartitionMoved, Projector, TopicIdentity
-from consumers.rebuild import Bounded, Plan, UpTo, fill
+from consumers.rebuild import Plan
 from domain.errors import IntegrityFault, LedgerError, Refused, ServiceUnreachable
 from domain.recording import TopicRecord
 from infra.embedded.servers import Endpoints
@@ -114,7 +116,7 @@ class RebuildProcesses:
         return end_offsets(self._endpoints.bootstrap_servers, self._topic)
 
     def by_processes(self, name: str, plan: Plan, ends: Mapping[int, int]) -> None:
-        """Fill a build by several processes, each some of the partitions.
+        """Fill a build by several processes, each some of the partitions; where one is enough, by this one.
 
         Raises:
             ServiceUnreachable: Kafka or PostgreSQL does not answer.
@@ -122,12 +124,29 @@ class RebuildProcesses:
 
         """
         parts = divided(ends, plan.workers)
+        if len(parts) == 1:
+            self.here(name, plan, parts[0])
+        else:
+            self._by_processes(name, plan, parts)
+        self._retry_dropped(name, plan)
+
+    def _by_processes(self, name: str, plan: Plan, parts: Sequence[Mapping[int, int]]) -> None:
+        total = sum(sum(part.values()) for part in parts)
         workers = [_Worker(self._task(name, plan, part)) for part in parts]
         try:
-            _watch(workers, sum(ends.values()), self._note)
+            _watch(workers, total, self._note)
         finally:
             for worker in workers:
                 worker.end()
+
+    def _retry_dropped(self, name: str, plan: Plan) -> None:
+        """Retry what one process may have parked after another one learnt that the ledger has dropped it."""
+        beside = Beside(name, plan.projections, self._dropped())
+        store = PostgresProjectionStore(self._endpoints.projector_database_url, beside)
+        try:
+            retry_dropped(store)
+        finally:
+            store.close()
 
     def here(self, name: str, plan: Plan, ends: Mapping[int, int]) -> None:
         """Fill the rest of a build in this process."""
@@ -146,6 +165,12 @@ class RebuildProcesses:
             ends=ends,
             dropped=self._dropped(),
         )
+
+
+def work_in_batches() -> None:
+    """Have the interpreter of this process suit what it does, as the projector's does (`infra.projector_process`)."""
+    gc.set_threshold(*GC_THRESHOLD)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
 def divided(ends: Mapping[int, int], workers: int) -> list[dict[int, int]]:
@@ -236,8 +261,7 @@ def main() -> int:
     """Do the task of standard input; end with whoever has started this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends its processes
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    gc.set_threshold(*GC_THRESHOLD)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    work_in_batches()
     task = Task.decoded(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_the_starter, daemon=True).start()
     told_at = 0.0

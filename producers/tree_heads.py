@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 from uuid import UUID
 
-from domain.errors import IntegrityFault, LedgerError, Refused
+from domain.errors import IntegrityFault, Refused
 from domain.heads import SignedHead, TreeHead
 from domain.merkle import SubtreeHashes, tree_root
 from domain.stream_map import StreamMap
@@ -57,7 +57,7 @@ class HeadsTopic(Protocol):
 def own_heads(
     topic: HeadsTopic, ledger_id: UUID, check: Callable[[SignedHead, str], None], warn: Callable[[str], None]
 ) -> Iterator[SignedHead]:
-    """Give the heads of a ledger that `check` lets pass (it raises a `LedgerError` otherwise), in the order of the topic.
+    """Give the heads of a ledger that `check` lets pass (it raises an `IntegrityFault` otherwise), in the order of the topic.
 
     Whoever may write to Kafka may put other things there; that must not keep the ledger from making heads. So they are passed
     over, and `warn` is told of all of them in one sentence at the end.
@@ -69,7 +69,7 @@ def own_heads(
             if signed.head.ledger_id != ledger_id:
                 raise IntegrityFault(f"{what}, is of the ledger {signed.head.ledger_id}; this one is {ledger_id}.")
             check(signed, what)
-        except LedgerError as error:
+        except IntegrityFault as error:
             others.append(str(error))
         else:
             yield signed

@@ -90,16 +90,20 @@ def fresh_database() -> Endpoints:
     """Make a ledger's database without events, on the shared server."""
     name = f"ledger_{os.getpid()}_{next(_numbers)}"
     execute(superuser_url(), f"CREATE DATABASE {name} OWNER ledger_owner TEMPLATE {_template()}")
-    endpoints = servers()[2]
-    fresh = replace(
+    return _let_in(servers()[2], name)
+
+
+def _let_in(endpoints: Endpoints, database: str) -> Endpoints:
+    """Give the endpoints of a database that was copied from another one; rights on a database itself are not copied with it."""
+    copied = replace(
         endpoints,
-        admin_database_url=_on(endpoints.admin_database_url, name),
-        database_url=_on(endpoints.database_url, name),
-        read_database_url=_on(endpoints.read_database_url, name),
-        projector_database_url=_on(endpoints.projector_database_url, name),
+        admin_database_url=_on(endpoints.admin_database_url, database),
+        database_url=_on(endpoints.database_url, database),
+        read_database_url=_on(endpoints.read_database_url, database),
+        projector_database_url=_on(endpoints.projector_database_url, database),
     )
-    migrate(fresh.admin_database_url, logins=LOGINS)  # rights on a database itself are not copied with it
-    return fresh
+    migrate(copied.admin_database_url, logins=LOGINS)
+    return copied
 
 
 def copied_database(of: Endpoints) -> Endpoints:
@@ -107,13 +111,7 @@ def copied_database(of: Endpoints) -> Endpoints:
     name = f"copy_{os.getpid()}_{next(_numbers)}"
     template = str(parse_dsn(of.admin_database_url)["dbname"])
     execute(superuser_url(), f"CREATE DATABASE {name} OWNER ledger_owner TEMPLATE {template}")
-    return replace(
-        of,
-        admin_database_url=_on(of.admin_database_url, name),
-        database_url=_on(of.database_url, name),
-        read_database_url=_on(of.read_database_url, name),
-        projector_database_url=_on(of.projector_database_url, name),
-    )
+    return _let_in(of, name)
 
 
 def fresh_ledger() -> Settings:

@@ -20,6 +20,7 @@ EXPECTED = {
     "visible": 4,
     "scale-out": 5,
     "deal": 6,
+    "verify": 3,
     "decide": 2,
     "models": 6,
 }

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import warnings
+from pathlib import Path
 
 import msgspec
 
@@ -28,9 +29,17 @@ def main(name: str) -> None:
             from infra.audit.store_pass import verify_store as verify
         else:
             from infra.audit.kafka_pass import verify_kafka as verify
-        say(verify(task, lambda done: say(Progress(done))))
+        say(msgspec.structs.replace(verify(task, lambda done: say(Progress(done))), peak_mb=_peak_mb()))
     except LedgerError as error:
         say(Failed(str(error), isinstance(error, ServiceUnreachable)))
+
+
+def _peak_mb() -> float:
+    """Give this process's largest resident size since it began."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return 0.0
+    return next(int(line.split()[1]) for line in status.read_text("ascii").splitlines() if "VmHWM" in line) * 1024 / 1e6
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ class _StorePass:
                 f" {task.last:,}."
             )
             tally.found(TREE_HEAD, "missing", self._tree.size + 1, detail)
-        self._positions.finish(task.last)
+        self._positions.finish(task.head.position)
         self._head_row.finish(task.head, task.highest_position)
         with timed(tally, IDENTITIES):
             self._identities.finish(task.last)

@@ -10,6 +10,8 @@ from domain.findings import Check, Finding, Tally
 from domain.recording import Head
 
 PassName = Literal["store", "kafka"]
+MOST_BEYOND = 10_000
+"""So many positions between the last event and the head are looked at one by one."""
 
 
 class OutsideHead(msgspec.Struct, frozen=True):
@@ -36,8 +38,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def last(self) -> int:
-        """The position up to which everything is verified."""
-        return self.head.position
+        """The position up to which everything is verified: the head's, unless it was moved far away from all events."""
+        head = self.head.position
+        return head if head <= self.highest_position + MOST_BEYOND else self.highest_position
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
@@ -53,6 +56,8 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
     findings: list[Finding]
     facts: dict[str, msgspec.Raw] = {}
     """What a report ends with: roots, row counts, control totals, versions."""
+    peak_mb: float = 0.0
+    """The most memory that was resident in the pass's process."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

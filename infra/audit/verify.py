@@ -30,7 +30,7 @@ import re
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
-from decimal import Context, Decimal, DecimalException, Inexact
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -53,7 +53,7 @@ MAX_LINE_BYTES = 32 * 1024 * 1024
 MAX_TREE_LINES = 128
 """The most hashes that can stand between two events of one tree."""
 
-EXACT = Context(prec=200, traps=[Inexact, DecimalException])
+EXACT = Context(prec=200, traps=[Inexact, InvalidOperation])
 
 
 class Failed(Exception):
@@ -391,7 +391,7 @@ def map_root(stream: str, version: int, path: Sequence[bytes]) -> bytes:
     """Follow the path of a stream in the map of last versions: a binary trie over SHA-256 of the name."""
     key = hashlib.sha256(stream.encode()).digest()
     root = hashlib.sha256(b"\x02" + key + version.to_bytes(8, "big")).digest()
-    for depth, sibling in zip(range(len(path) - 1, -1, -1), path, strict=False):
+    for depth, sibling in zip(range(len(path) - 1, -1, -1), path):
         right = int.from_bytes(key, "big") >> (255 - depth) & 1
         root = hashlib.sha256(b"\x03" + (sibling + root if right else root + sibling)).digest()
     return root
@@ -565,7 +565,7 @@ def check_consistency(lines: Lines, first: Head, second: Head) -> None:
     roots = roots_of_consistency(first.size, second.size, first.root, path)
     if roots is None:
         lines.fail(f"there are {len(path)} hashes, not as many as lead from {first.size} events to {second.size}")
-    for root, head in zip(roots, (first, second), strict=False):
+    for root, head in zip(roots, (first, second)):
         if root != head.root:
             lines.fail(
                 f"the hashes from line {begin} on do not lead to the root in line {head.root_line}: history was rewritten, or the"
@@ -623,6 +623,9 @@ def check_last_version(lines: Lines, head: Head) -> tuple[str, int]:
         path.append(each)
         if len(path) > 256:
             lines.fail("there are more hashes than a path in the map of streams can have")
+    if not lines.peek().startswith((b"tree ", b"event ")):
+        lines.next("an event or a hash")
+        lines.fail("it is neither an event nor a hash that belongs here")
     if map_root(stream, last, path) != head.streams_root:
         raise Failed(
             f"that the last version of {stream} is {last} does not lead, with the {len(path)} hashes below, to the root over the"

@@ -38,6 +38,8 @@ class Verified(msgspec.Struct, frozen=True):
     totals: dict[str, dict[str, str]]
     """Control totals of what the events give, by currency."""
     versions: dict[str, int | None]
+    peak_mb: dict[PassName, float]
+    """The most memory that was resident in each process."""
 
     @property
     def ok(self) -> bool:
@@ -60,9 +62,10 @@ def verify(task: Task, on_progress: OnProgress) -> Verified:
     """
     began = time.monotonic()
     said: queue.Queue[tuple[PassName, Message | None]] = queue.Queue()
-    processes = [_Pass(name, task, said) for name in PASSES]
+    processes: list[_Pass] = []
     outcomes: dict[PassName, Outcome] = {}
     try:
+        processes.extend(_Pass(name, task, said) for name in PASSES)
         while len(outcomes) < len(processes):
             name, message = said.get()
             if isinstance(message, Progress):
@@ -93,6 +96,7 @@ def verify(task: Task, on_progress: OnProgress) -> Verified:
             "envelope": CURRENT_VERSION,
             "programmes": task.head.programmes_version,
         },
+        peak_mb={name: outcomes[name].peak_mb for name in PASSES},
     )
 
 

@@ -17,6 +17,7 @@ from domain.errors import FaultyFile, FileFault, LedgerError, ServiceUnreachable
 from infra.cli.audit import audit_commands
 from infra.cli.bonuses import bonus_commands
 from infra.cli.console import Quiet, err, print_json
+from infra.cli.export import export_commands
 from infra.cli.facts import facts_commands
 from infra.cli.parked import parked_commands
 from infra.cli.programmes import programme_commands
@@ -27,7 +28,7 @@ from infra.cli.standings import partner_commands, standings_commands
 from infra.cli.story import story_commands
 from infra.cli.subscriptions import subscribe_commands
 from infra.cli.tapes import tape_commands
-from infra.cli.verifications import verification_commands
+from infra.cli.verifications import replay_verification_commands, verification_commands
 from infra.settings import SettingsError
 
 app = typer.Typer(
@@ -48,8 +49,10 @@ app.add_typer(parked_commands, name="parked")
 audit_commands.registered_commands += verification_commands.registered_commands
 app.add_typer(audit_commands, name="audit")
 replay_commands.registered_commands += tape_commands.registered_commands
+replay_commands.registered_commands += replay_verification_commands.registered_commands
 app.add_typer(replay_commands, name="replay")
 app.add_typer(subscribe_commands, name="subscribe")
+app.add_typer(export_commands, name="export")
 app.add_typer(run_commands, name="run")
 
 
@@ -133,10 +136,10 @@ def _say_error(sentence: str, faults: Sequence[FileFault] = ()) -> None:
 
 
 def _leave(code: int) -> None:
-    """End now: a broken pipe must not be met again when the interpreter flushes at exit."""
+    """End now: a broken pipe or a full disk must not be met again when the interpreter flushes at exit."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 

@@ -220,7 +220,7 @@ def _print(runtime: Runtime, plan: Plan, rebuilt: Rebuilt, seconds: float, telli
             view.add_row(f"{name}, {currency}", amount(each["new"]["amount"]), before)
     out.print(view)
     rate = f", {telling.events / telling.reading_s:,.0f} a second" if telling.reading_s else ""
-    workers = counted(plan.workers, "process").replace("processs", "processes")
+    workers = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
     out.print(
         f"{counted(rebuilt.events, 'event')} applied by {workers}{rate}; {seconds:,.1f} s in all;"
         f" {counted(rebuilt.parked, 'record')} parked; tables of version {rebuilt.tables_version};"

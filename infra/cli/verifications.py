@@ -1,5 +1,7 @@
-"""`audit verify` answers: is everything here what really happened, and does everything follow from it."""
+"""`audit verify` answers: is everything here what really happened, and does everything follow from it; `replay verify` the latter alone."""
 
+import json as json_library
+from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from domain.heads import SignedHead, parse_verifier_key
+from domain.money import format_amount
 from infra.bootstrap import ProjectionsStuck, Runtime
 from infra.cli.audit import head_from_file
 from infra.cli.console import counted, hint, out, print_json, progress, say, table, warn
@@ -17,9 +20,14 @@ from infra.settings import load_settings
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from domain.replay import Difference, Shown
+    from infra.audit.deciding_again import DecidedAgain
     from infra.audit.verifying import Verified
 
 verification_commands = typer.Typer()
+"""Of the group `audit`."""
+replay_verification_commands = typer.Typer()
+"""Of the group `replay`."""
 
 SHOWN_FINDINGS = 50
 PASSES = {"store": "Store", "kafka": "Kafka and projections"}
@@ -109,6 +117,7 @@ def _document(runtime: Runtime, verified: "Verified", head: Path | None) -> dict
         "rows": verified.rows,
         "totals": verified.totals,
         "root": verified.root,
+        "peak_mb": {name: round(size, 1) for name, size in verified.peak_mb.items()},
     }
 
 
@@ -146,9 +155,98 @@ def _print_controls(document: dict[str, Any]) -> None:
     rows = ", ".join(f"{name} {count:,}" for name, count in document["rows"].items())
     out.print(f"Rows: {rows or 'none'}.")
     for name, sums in document["totals"].items():
-        told = ", ".join(f"{amount} {currency}" for currency, amount in sums.items())
+        told = ", ".join(format_amount(Decimal(amount), currency) for currency, amount in sums.items())
         out.print(f"{name.capitalize()}: {told or 'none'}.")
     for title in ("versions", "parameters"):
         told = ", ".join(f"{name} {value}" for name, value in document[title].items() if value is not None)
         out.print(f"{title.capitalize()}: {told}.")
     out.print(f"Root: {document['root']}.")
+
+
+@replay_verification_commands.command("verify")
+def replay_verify(*, json: Json = False) -> None:
+    """Decide all recorded facts again, in recorded order, and hold what was recorded against it. Exit code 1 on a difference.
+
+    The facts and the published programmes are taken as they stand. Each difference is shown with its position, what is recorded and
+    what the rules give instead. It reads the store up to the position at which it stands as the command begins.
+
+    Example: partner-ledger replay verify
+    """
+    runtime = Runtime(load_settings(), say)
+    with progress(shown=not json) as bar:
+        deciding = bar.add_task("Deciding again", total=None)
+        again = runtime.decide_again(lambda read, last: bar.update(deciding, completed=read, total=last))
+    runtime.close()
+    if json:
+        print_json(_again_document(again))
+    else:
+        _print_again(again)
+    if again.found:
+        raise typer.Exit(1)
+
+
+def _again_document(again: "DecidedAgain") -> dict[str, Any]:
+    return {
+        "ok": not again.found,
+        "position": again.position,
+        "facts": again.facts,
+        "events": again.events,
+        "differences": [_difference_document(each) for each in again.differences],
+        "found": again.found,
+        "seconds": again.seconds,
+        "versions": {"partner-ledger": version("partner-ledger"), "programmes": list(again.programmes)},
+        "partners": again.partners,
+        "rows": dict(sorted(again.types.items())),
+        "totals": {"sales": dict(sorted(again.sales.items())), "bonuses": dict(sorted(again.bonuses.items()))},
+    }
+
+
+def _difference_document(difference: "Difference") -> dict[str, Any]:
+    def side(shown: "Shown | None") -> dict[str, Any] | None:
+        return None if shown is None else {**shown._asdict(), "data": _readable(shown.data)}
+
+    return {
+        "position": difference.position,
+        "why": difference.why,
+        "recorded": side(difference.recorded),
+        "decided": side(difference.decided),
+    }
+
+
+def _readable(data: str) -> Any:
+    """Give an event's data as JSON where it is some, as text where it is none."""
+    try:
+        return json_library.loads(data)
+    except ValueError:
+        return data
+
+
+def _print_again(again: "DecidedAgain") -> None:
+    for difference in again.differences[:SHOWN_FINDINGS]:
+        out.print(f"Position {difference.position:,}: {difference.why}.", style="bold", markup=False)
+        for title, shown in (("recorded", difference.recorded), ("by the rules", difference.decided)):
+            told = (
+                "nothing" if shown is None else f"{shown.type}, version {shown.version} of {shown.stream}: {shown.data}"
+            )
+            out.print(f"  {title}: {told}", markup=False)
+    if again.found > SHOWN_FINDINGS:
+        hint(f"{again.found - SHOWN_FINDINGS:,} more; --json shows the first {len(again.differences):,}.")
+    view = table("Compared", "event", "events", right=("events",))
+    for name, count in sorted(again.types.items()):
+        view.add_row(name, f"{count:,}")
+    out.print(view)
+    for name, sums in (("Sales", again.sales), ("Bonuses", again.bonuses)):
+        told = ", ".join(format_amount(total, currency) for currency, total in sorted(sums.items()))
+        out.print(f"{name}: {told or 'none'}.")
+    out.print(f"Programmes: {', '.join(again.programmes) or 'none'}. partner-ledger {version('partner-ledger')}.")
+    rate = f", {again.events / again.seconds:,.0f} events a second" if again.seconds else ""
+    state = (
+        f"{counted(again.found, 'difference')}: what is recorded does not follow from the facts"
+        if again.found
+        else "Everything recorded follows from the facts"
+    )
+    out.print(
+        f"{state}: {counted(again.facts, 'fact')} of {counted(again.partners, 'partner')} decided again,"
+        f" {counted(again.events, 'event')} compared, up to position {again.position:,} (in {again.seconds:,.1f} s{rate}).",
+        style="red" if again.found else "green",
+    )

@@ -31,6 +31,10 @@ SILENCE_S = 3.0
 JOIN_S = 30.0
 """A group lets a member in within the session timeout of those it replaces; after this long the client itself is stuck."""
 
+FETCH = {"max_partition_fetch_bytes": 2 * 1024 * 1024, "fetch_max_bytes": 12 * 1024 * 1024}
+"""What is fetched ahead, for each partition and in all; a larger record still comes, alone. What the client allows by default
+took 100 MB more memory and was no faster (docs/benchmarks.md)."""
+
 ANSWER_MS = 5_000
 CLOSE_MS = 3_000
 
@@ -146,7 +150,7 @@ class KafkaEventSource:
     def _opened(self) -> KafkaConsumer:
         if self._consumer is None:
             consumer = read_committed_consumer(
-                self._bootstrap, self._group_id, self._session_timeout_ms, max_poll_records=self._max_records
+                self._bootstrap, self._group_id, self._session_timeout_ms, **FETCH, max_poll_records=self._max_records
             )
             read_lean(consumer)
             self._assignment = _Assignment()

@@ -103,7 +103,7 @@ class PostgresTree:
             yield from ((stream, version) for stream, version in page if version is not None)
             if len(page) < _STREAMS_PAGE:
                 return
-            after = page[-1][0]
+            after = max(stream for stream, _ in page)  # as bytes or as code points, the order is one
 
     def event(self, position: int) -> tuple[EventRow, bytes] | None:
         """Give the event at a position with its stored leaf hash; None where there is none."""
@@ -119,11 +119,12 @@ class PostgresTree:
                 " WHERE stream = %s AND version > %s AND position <= %s ORDER BY version LIMIT %s",
                 (stream, version, size, _EVENTS_PAGE),
             )
-            if rows:
-                yield [stored(row) for row in rows]
-            if len(rows) < _EVENTS_PAGE:
+            page = [stored(row) for row in rows]
+            if page:
+                yield page
+                version = page[-1][0].version
+            if len(page) < _EVENTS_PAGE:
                 return
-            version += len(rows)
 
     def close(self) -> None:
         """Close the connection."""
@@ -157,11 +158,11 @@ class PostgresTree:
     @staticmethod
     def _whole(hashes: Sequence[bytes], first: int, last: int, below: int) -> bytes:
         if len(hashes) != last - first + 1:
-            what = f"events between the positions {(first << below) + 1} and {(last + 1) << below}"
+            between = f"between the positions {(first << below) + 1} and {(last + 1) << below}"
             raise IntegrityFault(
-                f"The store lacks {what}: it was tampered with or damaged; `partner-ledger audit verify` says more."
+                f"The store lacks events {between}: it was tampered with or damaged; `partner-ledger audit verify` says more."
                 if below == 0
-                else f"The hashes of {what} are not stored: `partner-ledger audit head` stores them."
+                else f"The hashes of events {between} are not stored: `partner-ledger audit head` stores them."
             )
         if len(hashes) == 1:
             return hashes[0]

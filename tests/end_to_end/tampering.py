@@ -11,10 +11,12 @@ from domain.findings import Check, Finding, in_order
 from infra.audit.kafka_pass import verify_kafka
 from infra.audit.store_pass import verify_store
 from infra.audit.task import OutsideHead, Task
+from infra.bootstrap import audit_task
 from infra.embedded.servers import Endpoints, Servers
 from infra.kafka.clients import transactional_producer
 from infra.kafka.ledger_topics import KafkaLedgerTopics
 from infra.postgres.audited_store import PostgresAuditedStore
+from infra.settings import Settings
 from producers.batches import transaction
 from producers.topics import Record, Transaction, layouts
 from tests.end_to_end.command_line import CommandLine
@@ -107,23 +109,8 @@ class Copy:
 
     def task(self, outside: OutsideHead | None = None) -> Task:
         """Say what is to be verified, as `audit verify` does."""
-        store = PostgresAuditedStore(self.endpoints.read_database_url, "Europe/Zurich")
-        try:
-            head, highest = store.head()
-        finally:
-            store.close()
-        topics = layouts(self.partitions, self.prefix)
-        return Task(
-            read_database_url=self.endpoints.read_database_url,
-            bootstrap_servers=self.endpoints.bootstrap_servers,
-            timezone="Europe/Zurich",
-            events_topic=topics.events.name,
-            tier_changes_topic=topics.tier_changes.name,
-            checkpoint_topic=topics.relay_checkpoint.name,
-            head=head,
-            highest_position=highest,
-            outside=outside,
-        )
+        settings = Settings(topic_prefix=self.prefix, kafka_partitions=self.partitions)
+        return audit_task(settings, self.endpoints, outside)
 
     def audit_store(self, outside: OutsideHead | None = None) -> Audited:
         """Run the pass over the store."""

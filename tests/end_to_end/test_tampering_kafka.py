@@ -81,7 +81,7 @@ def test_a_forged_record(copy: Copy, *, beyond: bool) -> None:
 def test_a_record_that_is_none_of_ours(copy: Copy) -> None:
     """It claims no position; it is found all the same."""
     topics = copy.with_topics()
-    topics.produce("events", (b"partner:x", b"no JSON", 1), (None, None, 1))
+    topics.produce("events", (b"partner:x", b"no JSON", 1), (b"partner:y", None, 1))
     audited = topics.audit_kafka()
     assert audited.of(*KAFKA) == {("kafka", "forged", None)}
     assert audited.checks["kafka"].found == 2

@@ -103,10 +103,10 @@ def ensure_live_build(database: Reconnecting) -> int:
             )
         new = next_number(cursor)
         create_build(cursor, schema(new), indexed=True)
-        cursor.execute(NO_READER)
-        make_live(cursor, new)
         if build is not None:
+            cursor.execute(f"SET LOCAL lock_timeout = '5s'; {NO_READER}")  # behind a long reader all others would wait
             cursor.execute(f"DROP SCHEMA {schema(build)} CASCADE")
+        make_live(cursor, new)
         return new
 
 

@@ -99,14 +99,11 @@ class Comparing:
                 last = last if first is None else min(last, first - 1)
         return last
 
-    def pages(
-        self, cursor_of: Callable[[], Cursor], first: int, last: int, note: Callable[[int, int], None]
-    ) -> "Found":
+    def pages(self, cursor: Cursor, first: int, last: int, note: Callable[[int, int], None]) -> "Found":
         """Compare all tables whose rows have positions, from behind the first one up to the last."""
         found = Found()
         for after in range(first, last, POSITIONS_A_PAGE):
             until = min(after + POSITIONS_A_PAGE, last)
-            cursor = cursor_of()
             for table in BY_FIELD.values():
                 if table.name in self._tables or (self._whole and table is DROPPED):
                     columns = ", ".join(name for name in table.names.split(", ") if name != "record_offset")
@@ -170,6 +167,14 @@ class Found:
     def __init__(self) -> None:
         self.differing: dict[str, int] = {}
         self.differences: list[Difference] = []
+
+    @classmethod
+    def of(cls, comparison: Comparison | None) -> "Found":
+        """Give what a comparison has found."""
+        found = cls()
+        if comparison is not None:
+            found.differing, found.differences = dict(comparison.differing), list(comparison.differences)
+        return found
 
     def add(self, table: str, rows: Sequence[tuple[int | None, str, bool, int]]) -> None:
         """Take in what a statement found in a table."""

@@ -6,8 +6,7 @@ it left is a schema `projection_<n>` that is not live, which the next one drops.
 
 import errno
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -16,7 +15,6 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - psycopg2 names classes in lower case
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from consumers.projector import TopicIdentity
 from consumers.rebuild import CannotIndex, Comparison, LiveBuild, Plan, Totals
 from domain.errors import Refused, ServiceUnreachable
 from domain.recording import TopicRecord
@@ -25,14 +23,12 @@ from infra.postgres.projections import builds
 from infra.postgres.projections.builds import TABLES_VERSION, create_build, index_statements, live_version, schema
 from infra.postgres.projections.comparison import Comparing, Found, comparison, totals
 from infra.postgres.projections.connection import AWAY
-from infra.postgres.projections.store import NOT_WRITABLE
-from infra.postgres.projections.tables import BOOKKEEPING, PROJECTIONS
+from infra.postgres.projections.store import NOT_WRITABLE, filling
+from infra.postgres.projections.switching import PostgresSwitching, live_now, offsets_of, tables_but, topic_of
+from infra.postgres.projections.tables import BOOKKEEPING
 
 REBUILD_LOCK = 0x70726F6A_6275696C
 """The advisory lock of the one rebuild: 'projbuil' in ASCII."""
-
-READERS_WITHIN_S = 20.0
-"""So long a switch waits for those who read the live build in one transaction; between two tries others may begin."""
 
 MAINTENANCE_MEMORY = "128MB"
 
@@ -73,7 +69,7 @@ class PostgresBuilds:
     def live(self) -> LiveBuild | None:
         """Give the live build; None where there is none."""
         with self._transaction() as cursor:
-            return _live(cursor)
+            return live_now(cursor)
 
     def create(self, *, indexed: bool) -> str:
         """Create a build; gives its schema."""
@@ -97,15 +93,18 @@ class PostgresBuilds:
             say(f"Making the indexes ({number} of {len(wanted)})")
             self._at_length(name, statement)
 
-    def compare(self, name: str, live: LiveBuild, plan: Plan, note: Callable[[int, int], None]) -> Comparison:
-        """Compare what both builds have by position, a page to a transaction."""
+    def compare(
+        self, name: str, live: LiveBuild, plan: Plan, before: Comparison | None, note: Callable[[int, int], None]
+    ) -> Comparison:
+        """Compare what both builds have by position and was not compared before, a page to a transaction."""
         comparing = Comparing(name, schema(live.number), plan)
         with self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as cursor:
-            up_to = comparing.up_to(cursor, same_topic=_topic(cursor, name) == live.topic)
+            up_to = comparing.up_to(cursor, same_topic=topic_of(cursor, name) == live.topic)
             new, old = (totals(cursor, each, plan.projections, up_to) for each in (name, schema(live.number)))
-        with self._connected().cursor() as cursor:
-            found = comparing.pages(lambda: cursor, 0, up_to, note)
-        return comparison(up_to, found, 0, old, new)
+        first = 0 if before is None else before.up_to
+        with _errors(), self._connected().cursor() as cursor:  # in autocommit: each page sees its own moment
+            rest = comparing.pages(cursor, first, up_to, note)
+        return comparison(max(first, up_to), Found.of(before).together(rest), 0, old, new)
 
     @contextmanager
     def switching(self) -> Iterator["PostgresSwitching"]:
@@ -132,7 +131,7 @@ class PostgresBuilds:
     def next_offsets(self, name: str) -> Mapping[int, int]:
         """Give how far a build has read."""
         with self._transaction() as cursor:
-            return _next_offsets(cursor, name)
+            return offsets_of(cursor, name)
 
     def totals(self, name: str, plan: Plan) -> Totals:
         """Give a build's control totals."""
@@ -154,7 +153,7 @@ class PostgresBuilds:
     def keep_as(self, name: str, past: str, plan: Plan) -> None:
         """Give a build of a past state the name it is asked for by; tables that were not wanted go."""
         with self._transaction() as cursor:
-            for table in _tables_but(plan.projections):
+            for table in tables_but(plan.projections):
                 cursor.execute(f"DROP TABLE {name}.{table} CASCADE")
             cursor.execute(f"ALTER SCHEMA {name} RENAME TO {past}")
 
@@ -176,6 +175,12 @@ class PostgresBuilds:
         with self._transaction() as cursor:
             live, _ = live_version(cursor)  # which cannot change until the end of the transaction
             if live is None or name != schema(live):
+                # A process that was killed leaves a session behind, which holds the tables for as long as its statement takes.
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name IN (%(name)s,"
+                    " %(name)s || ', reading') AND datname = current_database() AND usename = current_user",
+                    {"name": filling(name)},
+                )
                 cursor.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
 
     def all(self) -> list[Build]:
@@ -251,99 +256,8 @@ class PostgresBuilds:
                 raise CannotIndex(" ".join(str(error).split())) from error
 
 
-class PostgresSwitching:
-    """The time when no projector writes: port `consumers.rebuild.Switching`."""
-
-    def __init__(self, cursor: Cursor) -> None:
-        self._cursor = cursor
-
-    def live(self) -> LiveBuild | None:
-        """Give the live build as it is now."""
-        return _live(self._cursor)
-
-    def compare_rest(self, name: str, live: LiveBuild, plan: Plan, before: Comparison) -> Comparison:
-        """Compare what came since, and what has no position; gives both together."""
-        cursor, comparing = self._cursor, Comparing(name, schema(live.number), plan)
-        same_topic = _topic(cursor, name) == live.topic
-        up_to = comparing.up_to(cursor, same_topic=same_topic)
-        rest = comparing.pages(lambda: cursor, before.up_to, up_to, lambda _done, _of: None)
-        if same_topic:
-            rest = rest.together(comparing.without_position(cursor, self._read_alike(name, live)))
-        elif _last_position(cursor, name) == _last_position(cursor, schema(live.number)) == up_to:
-            everywhere = _next_offsets(cursor, name)
-            rest = rest.together(comparing.without_position(cursor, everywhere, ("balance", "stream_version")))
-        found = Found()
-        found.differing, found.differences = dict(before.differing), list(before.differences)
-        both = found.together(rest)
-        return comparison(up_to, both, comparing.applied_anew(cursor), before.live, before.new)._replace(
-            up_to=max(up_to, before.up_to)
-        )
-
-    def bookkeeping_differs(self, name: str, live: LiveBuild) -> bool:
-        """Tell whether the builds have read, applied or parked otherwise."""
-        comparing = Comparing(name, schema(live.number), Plan((), 1, whole=False))
-        everywhere = {*live.next_offsets, *_next_offsets(self._cursor, name)}
-        return bool(comparing.without_position(self._cursor, everywhere, parked_too=True).differing)
-
-    def switch(self, name: str, live: LiveBuild | None, plan: Plan, *, keep: bool) -> str | None:
-        """Make the new build live; the other one is dropped, or kept under the name that is given.
-
-        Raises:
-            Refused: somebody reads the live build and does not come to an end.
-
-        """
-        give_up_at = time.monotonic() + READERS_WITHIN_S
-        cursor = self._cursor
-        cursor.execute("SET LOCAL lock_timeout = '500ms'; SAVEPOINT before")
-        while True:
-            try:
-                return self._switch(name, live, plan, keep=keep)
-            except psycopg2.errors.LockNotAvailable:
-                cursor.execute("ROLLBACK TO SAVEPOINT before")
-                if time.monotonic() > give_up_at:
-                    raise Refused(
-                        f"Somebody has read the live build of the projections for {READERS_WITHIN_S:.0f} s in one transaction"
-                        f" ({_readers(cursor, live)}), so it could not be switched: end that, then rebuild once more."
-                    ) from None
-                time.sleep(0.2)
-
-    def _switch(self, name: str, live: LiveBuild | None, plan: Plan, *, keep: bool) -> str | None:
-        cursor = self._cursor
-        cursor.execute(builds.NO_READER)
-        builds.make_live(cursor, int(name.rpartition("_")[2]))
-        if live is None:
-            return None
-        old = schema(live.number)
-        if not plan.whole:
-            _move_the_others(cursor, old, name, plan.projections)
-        if keep:
-            evidence = f"evidence_{live.number}"
-            cursor.execute(f"ALTER SCHEMA {old} RENAME TO {evidence}")
-            return evidence
-        cursor.execute(f"DROP SCHEMA {old} CASCADE")
-        return None
-
-    def _read_alike(self, name: str, live: LiveBuild) -> list[int]:
-        here = _next_offsets(self._cursor, name)
-        return [partition for partition, offset in here.items() if live.next_offsets.get(partition) == offset]
-
-
-def _move_the_others(cursor: Cursor, old: str, new: str, projections: Sequence[str]) -> None:
-    """Move what was not rebuilt into the new build's schema, with the views that rest on it."""
-    for table in (*_tables_but(projections), *BOOKKEEPING):
-        cursor.execute(f"DROP TABLE {new}.{table} CASCADE; ALTER TABLE {old}.{table} SET SCHEMA {new}")
-    for name, projection in PROJECTIONS.items():
-        for view in projection.views:
-            if name not in projections:
-                cursor.execute(f"ALTER VIEW {old}.{view} SET SCHEMA {new}")
-
-
-def _tables_but(projections: Sequence[str]) -> list[str]:
-    return [table for name, each in PROJECTIONS.items() if name not in projections for table in each.tables]
-
-
 def _all_tables() -> list[str]:
-    return [*_tables_but(()), *BOOKKEEPING]
+    return [*tables_but(()), *BOOKKEEPING]
 
 
 def _build(cursor: Cursor, name: str, kind: str) -> Build:
@@ -363,43 +277,9 @@ def _build(cursor: Cursor, name: str, kind: str) -> Build:
     return Build(name, kind, int(position), int(events), int(parked), int(size))
 
 
-def _live(cursor: Cursor) -> LiveBuild | None:
-    number, version = live_version(cursor)
-    if number is None:
-        return None
-    name = schema(number)
-    return LiveBuild(number, version, _topic(cursor, name), _next_offsets(cursor, name))
-
-
-def _topic(cursor: Cursor, name: str) -> TopicIdentity | None:
-    cursor.execute(f"SELECT topic, cluster_id, topic_id FROM {name}.partition_progress LIMIT 1")
-    row = cursor.fetchone()
-    return None if row is None else TopicIdentity(*row)
-
-
-def _next_offsets(cursor: Cursor, name: str) -> dict[int, int]:
-    cursor.execute(f"SELECT partition, next_offset FROM {name}.partition_progress ORDER BY partition")
-    return dict(cursor.fetchall())
-
-
-def _last_position(cursor: Cursor, name: str) -> int:
-    cursor.execute(f"SELECT coalesce(max(last_position), 0) FROM {name}.partition_progress")
-    return int(str(_one(cursor)))
-
-
 def _schemas(cursor: Cursor, kind: str) -> list[str]:
     cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ %s ORDER BY 1", (f"^{kind}_[0-9]+$",))
     return [name for (name,) in cursor.fetchall()]
-
-
-def _readers(cursor: Cursor, live: LiveBuild | None) -> str:
-    """Name the sessions that hold what a switch needs."""
-    cursor.execute(
-        "SELECT DISTINCT l.pid FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation JOIN pg_namespace AS n"
-        " ON n.oid = c.relnamespace WHERE n.nspname IN ('projection', %s) AND l.pid <> pg_backend_pid() ORDER BY 1",
-        (schema(live.number) if live else "",),
-    )
-    return "pid " + ", ".join(str(pid) for (pid,) in cursor.fetchall())
 
 
 def _one(cursor: Cursor) -> object:

@@ -103,12 +103,18 @@ class Beside(NamedTuple):
     dropped: Collection[TopicRecord] = ()
 
 
+def filling(schema: str) -> str:
+    """Give the beginning of the names under which sessions are known that fill a build which is not live."""
+    return f"partner-ledger filling {schema}"
+
+
 class PostgresProjectionStore:
     """One build, written by one process (the projector's login): the live one, or one that is filled beside it."""
 
     def __init__(self, url: str, beside: Beside | None = None) -> None:
-        self._database = Reconnecting(url, "partner-ledger projector")
-        self._reading = Reconnecting(url, "partner-ledger projector, reading")
+        named = "partner-ledger projector" if beside is None else filling(beside.schema)
+        self._database = Reconnecting(url, named)
+        self._reading = Reconnecting(url, f"{named}, reading")
         self._beside = beside
         self._fields = fields_of(tuple(PROJECTIONS) if beside is None else beside.projections)
         self._live: int | None = None
