@@ -1,13 +1,13 @@
-"""A topic read whole, from its beginning to where it ends now, by a consumer without a group: nothing is left on Kafka."""
+"""A topic read to where it ends now, from its beginning or from offsets, by a consumer without a group: nothing is left on Kafka."""
 
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from kafka import TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 
-from domain.errors import ServiceUnreachable
+from domain.errors import IntegrityFault, ServiceUnreachable
 from infra.kafka.clients import reachable, read_committed_consumer, unreachable
 from infra.kafka.lean_records import LeanRecord, read_lean
 
@@ -55,9 +55,11 @@ def settled_ends(bootstrap: str, topic: str) -> dict[int, int]:
 
 
 class WholeTopic:
-    """One reading of a topic. Used by one thread; close it."""
+    """One reading of a topic, whole or from the offsets in `begin`. Used by one thread; close it."""
 
-    def __init__(self, bootstrap: str, topic: str, *, max_records: int = 4_000) -> None:
+    def __init__(
+        self, bootstrap: str, topic: str, *, max_records: int = 4_000, begin: Mapping[int, int] | None = None
+    ) -> None:
         self._bootstrap = bootstrap
         self._topic = topic
         self.ends = settled_ends(bootstrap, topic)
@@ -71,6 +73,8 @@ class WholeTopic:
                 partitions = self._named(self.ends)
                 self._consumer.assign(partitions)
                 self._consumer.seek_to_beginning(*partitions)
+                for partition, offset in (begin or {}).items():
+                    self._consumer.seek(TopicPartition(topic, partition), offset)
         except BaseException:
             self.close()
             raise
@@ -95,6 +99,11 @@ class WholeTopic:
             elif time.monotonic() - self._heard_at > SILENCE_S:
                 self._consumer.end_offsets([TopicPartition(self._topic, 0)], timeout_ms=ANSWER_MS)
                 self._heard_at = time.monotonic()
+        except (OffsetOutOfRangeError, LogTruncationError) as error:
+            raise IntegrityFault(
+                f"Kafka has no record at an offset that topic {self._topic} was read up to ({error!r}):"
+                " the topic has lost records; compare it with the store before anything else."
+            ) from error
         except KafkaError as error:
             raise unreachable(self._bootstrap, error) from error
         before_end: dict[int, Sequence[LeanRecord]] = {}
@@ -105,8 +114,18 @@ class WholeTopic:
             )
         return before_end
 
+    def look_again(self) -> None:
+        """Let each partition end where it ends by now, and read on from where it ended before."""
+        ends = settled_ends(self._bootstrap, self._topic)
+        with reachable(self._bootstrap):
+            for each in self._named(self.ends):
+                before = self.ends[each.partition]
+                if self._consumer.position(each) > before:
+                    self._consumer.seek(each, before)  # what was polled behind the end was not given
+        self.ends = ends
+
     def ended(self) -> Collection[int]:
-        """Give the partitions that were read to where they ended as the reading began."""
+        """Give the partitions that were read to where they ended when that was looked at last."""
         with reachable(self._bootstrap):
             return [
                 number

@@ -234,12 +234,13 @@ def kafka_silent(ledger: CommandLine) -> None:
 
 def disk_filled(ledger: CommandLine, disk: SmallDisk) -> None:
     """Whatever of the servers ends with it."""
-    rebuilding = ledger.start("replay", "rebuild", "--workers", "2")
-    eventually(lambda: bool(processes_of(rebuilding)))
-    disk.fill()
-    said = ended(rebuilding)
-    disk.free()
-    assert (said.code in (1, 3), "Traceback" in said.err) == (True, False), said.err
+    with in_the_middle(ledger) as (rebuilding, workers, release):
+        disk.fill()
+        release()
+        said = ended(rebuilding)
+        disk.free()
+        assert (said.code in (1, 3), "Traceback" in said.err) == (True, False), said.err
+        assert all_ended(workers)
     ledger.done("up")
 
 
