@@ -32,8 +32,9 @@ def ledger() -> Iterator[CommandLine]:
     ledger.down()
 
 
-def answers(ledger: CommandLine) -> list[Any]:
-    return [ledger.done("partners"), ledger.done("bonus", "totals", "--by", "scheme")]
+def answers(ledger: CommandLine) -> Any:
+    """Every partner with tier, membership and balances."""
+    return ledger.done("partners")
 
 
 def schemas(url: str | None) -> list[str]:

@@ -83,12 +83,10 @@ class Comparing:
 
     def up_to(self, cursor: Cursor, *, same_topic: bool) -> int:
         """Give the position up to which both builds have all events: none that one of them has is to come to the other."""
+        if not same_topic:
+            return min(_complete_up_to(cursor, self._new), _complete_up_to(cursor, self._live))
         here, there = _progress(cursor, self._new), _progress(cursor, self._live)
         last = max([position for _, position in (*here.values(), *there.values())], default=0)
-        if (
-            not same_topic
-        ):  # the offsets of the other topic tell nothing: a partition's last position is all that is known
-            return min([position for _, position in there.values()], default=0) if len(there) == len(here) else 0
         for ahead, behind, schema in ((here, there, self._new), (there, here, self._live)):
             offsets = {
                 number: behind.get(number, (0, 0))[0]
