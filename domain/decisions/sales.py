@@ -2,6 +2,7 @@
 
 import datetime as dt
 from decimal import Decimal
+from typing import Protocol
 
 from domain import events as e
 from domain.calendar import quarter_start
@@ -12,7 +13,6 @@ from domain.decisions.tiers import try_promotion, withdraw
 from domain.decisions.time import opened
 from domain.errors import Refused
 from domain.facts import (
-    RecordSale,
     ReverseSale,
 )
 from domain.money import currency_digits, exactly, format_amount, to_amount, to_minor
@@ -20,8 +20,42 @@ from domain.standing import Standing
 from domain.terms import Programmes, Terms
 
 
+class ClosedDeal(Protocol):
+    """What deciding a deal needs to know of it: a `RecordSale`, or as much as a reader has made of a recorded one."""
+
+    @property
+    def deal_id(self) -> str:
+        """The deal."""
+        ...
+
+    @property
+    def closed_on(self) -> dt.date:
+        """The day the deal was closed."""
+        ...
+
+    @property
+    def family(self) -> str:
+        """The product family."""
+        ...
+
+    @property
+    def amount(self) -> Decimal:
+        """The amount as told."""
+        ...
+
+    @property
+    def currency(self) -> str:
+        """The amount's currency (ISO 4217)."""
+        ...
+
+    @property
+    def source_ref(self) -> str | None:
+        """Where it was told from."""
+        ...
+
+
 def record_sale(
-    standing: Standing, fact: RecordSale, programmes: Programmes, ledger_date: dt.date | None
+    standing: Standing, fact: ClosedDeal, programmes: Programmes, ledger_date: dt.date | None
 ) -> list[e.Event]:
     """Record a deal: its instant bonuses, what it changes in a settled quarter, and the promotion it may bring.
 
@@ -70,7 +104,7 @@ def record_sale(
     return desk.events
 
 
-def _sale_amount(standing: Standing, fact: RecordSale, terms: Terms) -> tuple[int, Decimal]:
+def _sale_amount(standing: Standing, fact: ClosedDeal, terms: Terms) -> tuple[int, Decimal]:
     """Check a sale against its partner and the programme on its date; give its amount, in minor units too."""
     if fact.closed_on < standing.enrolled_on:
         raise Refused(
