@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import append, bulk_import, deal, decide, models, projector, relay, scale_out, visible
+from benchmarks import append, bulk_import, deal, decide, models, projector, rebuild, relay, scale_out, verify, visible
 from benchmarks.machine import durability, machine
 from benchmarks.measuring import Bench, Figure, say, shown
 from tests.servers import servers
@@ -31,9 +31,11 @@ ON_SERVERS: dict[str, Callable[[Bench], None]] = {
     "import": bulk_import.measure,
     "relay": relay.measure,
     "projector": projector.measure,
+    "rebuild": rebuild.measure,
     "visible": visible.measure,
     "scale-out": scale_out.measure,
     "deal": deal.measure,
+    "verify": verify.measure,
 }
 IN_MEMORY: dict[str, Callable[[Bench], None]] = {"decide": decide.measure, "models": models.measure}
 BENCHMARKS = ON_SERVERS | IN_MEMORY

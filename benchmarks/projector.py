@@ -1,6 +1,7 @@
 """The projector: events a second from Kafka to committed rows, beside a consumer that only polls."""
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -15,7 +16,7 @@ from infra.kafka.clients import read_committed_consumer
 from infra.kafka.event_source import KafkaEventSource
 from infra.postgres.projections.read_models import PostgresReadModels
 from infra.postgres.projections.store import PostgresProjectionStore
-from infra.projector_process import GC_THRESHOLD
+from infra.projector_process import GC_THRESHOLD, SWITCH_INTERVAL_S
 from infra.settings import Settings
 from producers.topics import layouts
 from tests.servers import execute, temporary_home
@@ -27,9 +28,9 @@ def measure(bench: Bench) -> None:
     """Read a filled topic, once with nothing done and once projected; what was projected before is deleted each time."""
     settings = relayed(bench.events)
     events = last_position(settings)
-    with _collected_as_in_the_process():
+    with as_in_the_process():
         bench.rate("a bare consumer, polling only", "events/s", lambda: _poll(settings, events))
-        bench.rate("projector", "events/s", lambda: _project(settings, events))
+        bench.rate("projector", "events/s", lambda: project(settings, events))
     bench.values("resident memory of its process, at most", "MB", [_most_memory_mb(settings, events)])
 
 
@@ -49,7 +50,8 @@ def _poll(settings: Settings, events: int) -> Spent:
     return spent
 
 
-def _project(settings: Settings, events: int) -> Spent:
+def project(settings: Settings, events: int) -> Spent:
+    """Project a topic anew, in this process."""
     endpoints = endpoints_of(settings)
     delete_projections(settings)
     source = KafkaEventSource(
@@ -92,11 +94,13 @@ def delete_projections(settings: Settings) -> None:
 
 
 @contextmanager
-def _collected_as_in_the_process() -> Iterator[None]:
-    """Let the garbage collector look for cycles as often as in the projector's own process."""
-    before = gc.get_threshold()
+def as_in_the_process() -> Iterator[None]:
+    """Let the garbage collector look for cycles, and threads take turns, as often as in the projector's own process."""
+    before, interval_s = gc.get_threshold(), sys.getswitchinterval()
     gc.set_threshold(*GC_THRESHOLD)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         yield
     finally:
         gc.set_threshold(*before)
+        sys.setswitchinterval(interval_s)

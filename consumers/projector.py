@@ -205,12 +205,13 @@ class Projector:
         """The number of records taken that are being written."""
         return 0 if self._under_way is None else len(self._under_way.records)
 
-    def finish(self) -> None:
-        """Wait until what was taken is written; if it has to be read again, the next step does."""
+    def finish(self) -> bool:
+        """Wait until what was taken is written; False if something has to be read again, which the next step does."""
         try:
             self._settle()
         except _StartAgain:
             self._next = None
+        return self._next is not None
 
     def _seek_to_stored(self) -> None:
         topic = self._source.identity()
@@ -238,7 +239,7 @@ class Projector:
             self._settle()
         except CannotApply:
             folded = None
-        except _StartAgain:
+        except (_StartAgain, PartitionMoved):  # the second: another build is live, and the streams of this one are gone
             self._next = None
             return
         if folded is None:

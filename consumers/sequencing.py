@@ -131,12 +131,13 @@ def receive(topic: str, partition: int, record: SourceRecord) -> Received:
     except (ValueError, RecursionError, UnknownEventType, msgspec.MsgspecError) as error:
         fault = f"The record at partition {partition}, offset {offset} cannot be read: {error}"
         stream = _stream_of(partition, offset, record.key)
-        return Received(topic, partition, offset, record, stream, None, fault, _claimed_position(value))
+        return Received(topic, partition, offset, record, stream, None, fault, claimed_position(value))
     recorded = Recorded(topic, partition, offset, envelope, event, leaf_hash(value))
     return Received(topic, partition, offset, record, envelope.subject, recorded, None, envelope.position)
 
 
-def _claimed_position(value: bytes | None) -> int | None:
+def claimed_position(value: bytes | None) -> int | None:
+    """Give the position that a record claims to be at; None if it claims none that can be."""
     try:
         position = _CLAIMS.decode(value or b"").position
     except (msgspec.MsgspecError, RecursionError):

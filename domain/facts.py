@@ -129,7 +129,7 @@ class ChangeMembership(Fact):
     @property
     def identity_key(self) -> IdentityKey:
         """Partner, change and date."""
-        return "membership", _composite(self.partner_id, self.change, self.on.isoformat())
+        return "membership", composite(self.partner_id, self.change, self.on.isoformat())
 
 
 class RecordTraining(Fact):
@@ -234,7 +234,7 @@ class AwardTier(Fact):
     @property
     def identity_key(self) -> IdentityKey:
         """Partner, tier and date."""
-        return "award", _composite(self.partner_id, self.tier, self.awarded_on.isoformat())
+        return "award", composite(self.partner_id, self.tier, self.awarded_on.isoformat())
 
 
 _CANONICAL = msgspec.json.Encoder(order="sorted")
@@ -243,7 +243,8 @@ FACT_TYPES: dict[str, type[Fact]] = {cls.KIND: cls for cls in Fact.__subclasses_
 """The facts by the kind of their identity."""
 
 
-def _composite(*parts: str) -> str:
+def composite(*parts: str) -> str:
+    """Give the key of an identity that several values make up."""
     return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
 
 

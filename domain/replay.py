@@ -8,6 +8,7 @@ and not the consequence of one before.
 
 import datetime as dt
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from decimal import Decimal
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
@@ -27,6 +28,7 @@ from domain.terms import Programmes
 OfStream = Callable[[str, int], Iterable[EventRow]]
 """Gives the recorded events of a stream up to a position, in order; asked only where something differs."""
 
+_ZERO = Decimal(0)
 _OF_PARTNERS = (PARTNER_PREFIX, ROSTER_PREFIX)
 _OF_DEALS = frozenset({"SaleRecorded", "BonusAccrued", "SaleReversed", "BonusClawedBack"})
 
@@ -79,6 +81,10 @@ class Replay:
         """Facts decided again, publications and advances included."""
         self.events = 0
         """Events compared."""
+        self.sales: dict[str, Decimal] = {}
+        """What the sales decided again amount to, by currency; reversals are not taken off."""
+        self.bonuses: dict[str, Decimal] = {}
+        """What the bonus lines decided again amount to, by currency, clawbacks taken off."""
 
     @property
     def partners(self) -> dict[str, PartnerAggregate]:
@@ -127,6 +133,7 @@ class Replay:
         decided = self._deciding.events
         decided.clear()
         fault = self._decide(of_partners)
+        self._add_up(decided)
         difference = _first_difference(of_partners, decided, fault, self._position)
         if difference is not None:
             yield difference
@@ -166,6 +173,16 @@ class Replay:
             partner_id = partner_id_of(stream)
             if partner_id is not None:
                 self._deciding.decide_due(self._at_hand.partner(partner_id), through, rows[0].command_id)
+
+    def _add_up(self, decided: Sequence[LedgerEvent]) -> None:
+        """Keep the control totals."""
+        for each in decided:
+            event = each.event
+            if isinstance(event, e.SaleRecorded):
+                self.sales[event.currency] = self.sales.get(event.currency, _ZERO) + event.amount
+            elif isinstance(event, e.BonusAccrued | e.BonusClawedBack | e.KickbackSettled):
+                for line in event.lines:
+                    self.bonuses[line.currency] = self.bonuses.get(line.currency, _ZERO) + line.amount
 
     def _ledgers_own(self, row: EventRow) -> Iterator[Difference]:
         """Take an event of the programmes' or the ledger's stream."""

@@ -18,21 +18,30 @@ from eventsourcing.persistence import OperationalError
 from psycopg2.extensions import parse_dsn
 
 from consumers.parked import RetryOutcome, retry_parked
+from consumers.rebuild import Plan, Rebuild, Rebuilt, Telling
 from consumers.tier_changes import TierChanges
 from domain.application import Ledger, Patience
 from domain.errors import ServiceUnreachable
+from domain.heads import SignedHead
 from domain.recording import LedgerStore, RefusedRow
+from infra.audit.deciding_again import DecidedAgain, decide_again
+from infra.audit.task import OutsideHead, Task
 from infra.embedded import processes
 from infra.embedded.servers import BACKGROUND_STOP_TIMEOUT_S, Endpoints, Servers
+from infra.postgres.audited_store import PostgresAuditedStore
 from infra.postgres.event_log import PostgresEventLog
 from infra.postgres.events import PostgresEvents
 from infra.postgres.migrate import is_prepared, migrate
 from infra.postgres.projections.read_models import PostgresReadModels
+from infra.postgres.projections.rebuilds import PostgresBuilds
 from infra.postgres.projections.store import PostgresProjectionStore
 from infra.postgres.staging import PostgresFeedStaging
+from infra.postgres.tree import PostgresTree
 from infra.settings import PREFIX, Settings
+from infra.signing import SigningKey, load_signing_key
 from producers.importer import FeedStaging, Importer
 from producers.topics import layouts
+from producers.tree_heads import HeadsTopic
 from projections.queries import ReadModels
 from projections.recorded import Events
 
@@ -43,6 +52,10 @@ BACKGROUND_PROCESSES = (RELAY, PROJECTOR)
 Say = Callable[[str], None]
 OnWait = Callable[[int, int], None]
 """Called while waiting for the projections, with the position applied and the one waited for."""
+
+
+class ProjectionsStuck(ServiceUnreachable):
+    """The projections have not moved for a while, though relay and projector run."""
 
 
 class Runtime:
@@ -121,12 +134,72 @@ class Runtime:
         finally:
             store.close()
 
+    @cached_property
+    def builds(self) -> PostgresBuilds:
+        """The builds of the projections, on the projector's login."""
+        return PostgresBuilds(self.endpoints.projector_database_url)
+
+    def rebuild(self, plan: Plan, telling: Telling) -> Rebuilt:
+        """Make projections anew from Kafka and the new build live, or a past state beside it."""
+        from infra.rebuild_process import RebuildProcesses, work_in_batches
+
+        work_in_batches()
+        builds = self.builds
+        filling = RebuildProcesses(self.settings, self.endpoints, builds.dropped_records, telling.note)
+        try:
+            rebuilt = Rebuild(plan, builds, filling, telling).run()
+        finally:
+            builds.close()
+        for name in projectors_of(self.settings.home):  # one that stopped at another topic's build can go on now
+            self.start(name)
+        return rebuilt
+
+    def relayed(self) -> int:
+        """Give the position up to which events are on Kafka."""
+        from infra.kafka.ledger_topics import relayed_position
+
+        return relayed_position(self.endpoints.bootstrap_servers, self.settings.topic_prefix)
+
     def tier_changes(self) -> TierChanges:
         """Give the public topic of tier changes."""
         from infra.kafka.tier_changes import KafkaTierChanges
 
         topic = layouts(self.settings.kafka_partitions, self.settings.topic_prefix).tier_changes.name
         return KafkaTierChanges(self.endpoints.bootstrap_servers, topic)
+
+    @cached_property
+    def tree(self) -> PostgresTree:
+        """The hash tree over the events, on the reader's login."""
+        return PostgresTree(self.endpoints.read_database_url)
+
+    def growing_tree(self) -> PostgresTree:
+        """Give the tree on the application's login, which may store hashes; close it afterwards."""
+        return PostgresTree(self.endpoints.database_url)
+
+    def tree_heads(self) -> HeadsTopic:
+        """Give the topic of signed tree heads."""
+        from infra.kafka.tree_heads import KafkaTreeHeads
+
+        topic = layouts(self.settings.kafka_partitions, self.settings.topic_prefix).tree_heads
+        return KafkaTreeHeads(self.endpoints.bootstrap_servers, topic, self.settings.kafka_replication_factor)
+
+    def signing_key(self) -> SigningKey:
+        """Give the key that signs tree heads, made on first use."""
+        return load_signing_key(self.settings.signing_key_path, self.settings.home, self.say)
+
+    def audit_task(self, outside: SignedHead | None) -> Task:
+        """Say what an audit is to verify: the ledger as it stands now."""
+        held = None if outside is None else outside_head(outside)
+        return audit_task(self.settings, self.endpoints, held)
+
+    def decide_again(self, on_progress: OnWait) -> DecidedAgain:
+        """Decide all that is recorded now again, on the reader's login; `on_progress` hears how far it is, and how far it goes."""
+        store = PostgresAuditedStore(self.endpoints.read_database_url, self.settings.timezone)
+        try:
+            head, _ = store.head()
+            return decide_again(store, head.position, lambda read: on_progress(read, head.position))
+        finally:
+            store.close()
 
     def importer(self) -> tuple[Importer, FeedStaging]:
         """Make an importer and the staging that it uses; close the staging afterwards."""
@@ -182,7 +255,7 @@ class Runtime:
             if reached != seen:
                 seen, moved = reached, time.monotonic()
             elif time.monotonic() - moved > self.settings.wait_timeout_s:
-                raise ServiceUnreachable(
+                raise ProjectionsStuck(
                     f"The projections stand at {reached} of {target} events and have not moved for"
                     f" {self.settings.wait_timeout_s} s. What was recorded is safe; see the logs in"
                     f" {self.settings.home / 'logs'}."
@@ -254,6 +327,32 @@ def prepare_store(endpoints: Endpoints) -> None:
 
 def _login(url: str) -> str:
     return str(parse_dsn(url).get("user") or os.environ.get("PGUSER") or os.environ.get("USER") or "postgres")
+
+
+def audit_task(settings: Settings, endpoints: Endpoints, outside: OutsideHead | None = None) -> Task:
+    """Say what an audit is to verify: the ledger as it stands now, by the login that only reads."""
+    topics = layouts(settings.kafka_partitions, settings.topic_prefix)
+    store = PostgresAuditedStore(endpoints.read_database_url, settings.timezone)
+    try:
+        head, highest_position = store.head()
+    finally:
+        store.close()
+    return Task(
+        read_database_url=endpoints.read_database_url,
+        bootstrap_servers=endpoints.bootstrap_servers,
+        timezone=settings.timezone,
+        events_topic=topics.events.name,
+        tier_changes_topic=topics.tier_changes.name,
+        checkpoint_topic=topics.relay_checkpoint.name,
+        head=head,
+        highest_position=highest_position,
+        outside=outside,
+    )
+
+
+def outside_head(signed: SignedHead) -> OutsideHead:
+    """Give what a signed tree head says of the events."""
+    return OutsideHead(signed.head.size, signed.head.root, signed.head.streams_root)
 
 
 def make_ledger(settings: Settings, endpoints: Endpoints, patience: Patience) -> Ledger:

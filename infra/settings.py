@@ -66,6 +66,11 @@ class Settings(BaseSettings):
     kafka: str | None = Field(
         None, description="Kafka bootstrap servers, host:port[,host:port]. Not named: an embedded Kafka."
     )
+    signing_key: Path | None = Field(
+        None,
+        description="The file of the key that signs tree heads, made on first use; outside HOME. Not named:"
+        " partner-ledger/signing-key.pem in the user's configuration folder ($XDG_CONFIG_HOME or ~/.config).",
+    )
     timezone: str = Field("Europe/Zurich", description="The time zone in which 'today' is meant (IANA name).")
     topic_prefix: str = Field(
         "partner-ledger",
@@ -109,6 +114,11 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().resolve()
+
+    @field_validator("signing_key")
+    @classmethod
+    def _absolute_key(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().absolute()
 
     @field_validator("database_url", "admin_database_url", "read_database_url", "projector_database_url")
     @classmethod
@@ -157,6 +167,15 @@ class Settings(BaseSettings):
     def admin_url(self) -> str | None:
         """The owner's login of a named PostgreSQL; None if PostgreSQL is embedded."""
         return self.admin_database_url or self.database_url
+
+    @property
+    def signing_key_path(self) -> Path:
+        """Where the key is that signs tree heads, whether it was made yet or not."""
+        if self.signing_key is not None:
+            return self.signing_key
+        configured = Path(os.environ.get("XDG_CONFIG_HOME") or "")  # to be ignored where it is not absolute
+        folder = configured if configured.is_absolute() else Path("~/.config").expanduser()
+        return folder / "partner-ledger" / "signing-key.pem"
 
     @property
     def read_url(self) -> str | None:

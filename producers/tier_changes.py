@@ -33,13 +33,25 @@ from domain import events, streams
 from domain.envelope import TIER_CHANGE, EventRow
 from domain.errors import IntegrityFault
 
-_TOLD = frozenset({"PartnerEnrolled", "TierChanged", "MembershipEnded"})
+TOLD = frozenset({"PartnerEnrolled", "TierChanged", "MembershipEnded"})
+"""The types of the events that are told."""
 _ENCODER = msgspec.json.Encoder()
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    position: int
+
+
+class _Claims(msgspec.Struct, frozen=True):
+    data: _Claim
+
+
+_CLAIMS = msgspec.json.Decoder(_Claims)
 
 
 def tier_change(row: EventRow) -> tuple[str, bytes] | None:
     """Give the public record of an event, (partner id, CloudEvents document), or None where it is no tier change."""
-    if row.type not in _TOLD:
+    if row.type not in TOLD:
         return None
     partner_id = streams.partner_id_of(row.stream)
     if partner_id is None:
@@ -59,6 +71,15 @@ def tier_change(row: EventRow) -> tuple[str, bytes] | None:
         "data": {"partner": partner_id, **change, "position": row.position},
     }
     return partner_id, _ENCODER.encode(document)
+
+
+def claimed_position(value: bytes | None) -> int | None:
+    """Give the position that a record on the public topic claims to follow from; None where it claims none."""
+    try:
+        position = _CLAIMS.decode(value or b"").data.position
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    return position if 0 < position < 2**63 else None
 
 
 def _change(event: events.Event) -> dict[str, Any]:

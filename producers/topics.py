@@ -35,20 +35,22 @@ class TopicLayout:
 
 @dataclass(frozen=True, slots=True)
 class TopicLayouts:
-    """The three topics of a ledger.
+    """The four topics of a ledger.
 
     `events` holds every event's envelope, key = stream. `tier_changes` is public, key = partner id
-    (`producers.tier_changes`). `relay_checkpoint` is compacted and says how far the relay has come.
+    (`producers.tier_changes`). `relay_checkpoint` is compacted and says how far the relay has come. `tree_heads` has the
+    signed heads in the order they were made, key = origin (`domain.heads`).
     """
 
     events: TopicLayout
     tier_changes: TopicLayout
     relay_checkpoint: TopicLayout
+    tree_heads: TopicLayout
 
     @property
     def all(self) -> tuple[TopicLayout, ...]:
         """Every topic, in the order of creation."""
-        return (self.events, self.tier_changes, self.relay_checkpoint)
+        return (self.events, self.tier_changes, self.relay_checkpoint, self.tree_heads)
 
 
 def layouts(partitions: int = DEFAULT_PARTITIONS, prefix: str = PREFIX) -> TopicLayouts:
@@ -58,6 +60,7 @@ def layouts(partitions: int = DEFAULT_PARTITIONS, prefix: str = PREFIX) -> Topic
         events=TopicLayout(f"{prefix}.events", partitions, for_ever),
         tier_changes=TopicLayout(f"{prefix}.tier-changes", partitions, for_ever),
         relay_checkpoint=TopicLayout(f"{prefix}.relay-checkpoint", 1, _COMMON | _COMPACTED),
+        tree_heads=TopicLayout(f"{prefix}.tree-heads", 1, for_ever),
     )
 
 

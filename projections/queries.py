@@ -161,6 +161,32 @@ class TotalsAnswer:
         return tuple(sums[currency] for currency in sorted(sums))
 
 
+@dataclass(frozen=True, slots=True)
+class CurrencyTotal:
+    """What the bonus lines of one currency sum to."""
+
+    currency: str
+    lines: int
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class BonusJournal:
+    """The journal of all partners at one position. What can be long is read in pages as it is asked for, each part once.
+
+    `schemes` and `totals`, in order of their names, are of the lines that `lines` will give; a scheme comes with the date of its
+    first line. `partners` and `balances` are in order of the partners' ids, `lines` in order of position.
+    """
+
+    as_of: dt.date | None
+    position: int
+    schemes: tuple[tuple[str, dt.date], ...]
+    totals: tuple[CurrencyTotal, ...]
+    partners: Iterator[PartnerRow]
+    lines: Iterator[BonusLine]
+    balances: Iterator[tuple[str, Sequence[Balance]]]
+
+
 class ReadModels(Protocol):
     """The queries. None holds a snapshot for long: what can be large is read in pages by key, at one position."""
 
@@ -198,6 +224,10 @@ class ReadModels(Protocol):
         self, as_of: dt.date, *, up_to_position: int | None = None
     ) -> Mapping[str, Sequence[SchemeBonus]]:
         """Sum each partner's bonus lines with a posting date up to a date, by scheme and currency, in order of these."""
+        ...
+
+    def journal(self, as_of: dt.date | None = None, *, up_to_position: int | None = None) -> BonusJournal:
+        """Give the bonus lines of all partners with a posting date up to the date, and the balances they must come to."""
         ...
 
     def audit(self, *, first_position: int = 1, last_position: int | None = None) -> Iterator[AuditRow]:

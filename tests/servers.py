@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 import psycopg2
+from psycopg2.extensions import parse_dsn
 
 from infra.embedded.servers import Endpoints, Servers
 from infra.postgres.migrate import migrate
@@ -71,6 +72,12 @@ def superuser_url(database: str = "postgres") -> str:
 
 
 @cache
+def _keys() -> Path:
+    """Make the folder of the ledgers' signing keys, which lie in no ledger's home."""
+    return temporary_home()
+
+
+@cache
 def _template() -> str:
     """Make, once, a migrated database that others are copied from."""
     name = f"template_{os.getpid()}"
@@ -83,16 +90,28 @@ def fresh_database() -> Endpoints:
     """Make a ledger's database without events, on the shared server."""
     name = f"ledger_{os.getpid()}_{next(_numbers)}"
     execute(superuser_url(), f"CREATE DATABASE {name} OWNER ledger_owner TEMPLATE {_template()}")
-    endpoints = servers()[2]
-    fresh = replace(
+    return _let_in(servers()[2], name)
+
+
+def _let_in(endpoints: Endpoints, database: str) -> Endpoints:
+    """Give the endpoints of a database that was copied from another one; rights on a database itself are not copied with it."""
+    copied = replace(
         endpoints,
-        admin_database_url=_on(endpoints.admin_database_url, name),
-        database_url=_on(endpoints.database_url, name),
-        read_database_url=_on(endpoints.read_database_url, name),
-        projector_database_url=_on(endpoints.projector_database_url, name),
+        admin_database_url=_on(endpoints.admin_database_url, database),
+        database_url=_on(endpoints.database_url, database),
+        read_database_url=_on(endpoints.read_database_url, database),
+        projector_database_url=_on(endpoints.projector_database_url, database),
     )
-    migrate(fresh.admin_database_url, logins=LOGINS)  # rights on a database itself are not copied with it
-    return fresh
+    migrate(copied.admin_database_url, logins=LOGINS)
+    return copied
+
+
+def copied_database(of: Endpoints) -> Endpoints:
+    """Make a copy of a ledger's database, to be tampered with; nobody may be connected to the one that is copied."""
+    name = f"copy_{os.getpid()}_{next(_numbers)}"
+    template = str(parse_dsn(of.admin_database_url)["dbname"])
+    execute(superuser_url(), f"CREATE DATABASE {name} OWNER ledger_owner TEMPLATE {template}")
+    return _let_in(of, name)
 
 
 def fresh_ledger() -> Settings:
@@ -106,5 +125,6 @@ def fresh_ledger() -> Settings:
         read_database_url=endpoints.read_database_url,
         projector_database_url=endpoints.projector_database_url,
         wait_timeout_s=180,  # on a busy machine
+        signing_key=_keys() / f"{next(_numbers)}.pem",  # made on first use; never one of whoever runs the tests
         topic_prefix=f"test-{os.getpid()}-{next(_numbers)}",
     )

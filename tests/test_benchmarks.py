@@ -15,9 +15,11 @@ EXPECTED = {
     "import": 5,
     "relay": 2,
     "projector": 3,
+    "rebuild": 4,
     "visible": 4,
     "scale-out": 5,
     "deal": 6,
+    "verify": 3,
     "decide": 2,
     "models": 6,
 }

@@ -14,16 +14,20 @@ from typing import Annotated, Any
 import typer
 
 from domain.errors import FaultyFile, FileFault, LedgerError, ServiceUnreachable
+from infra.cli.audit import audit_commands
 from infra.cli.bonuses import bonus_commands
 from infra.cli.console import Quiet, err, print_json
+from infra.cli.export import export_commands
 from infra.cli.facts import facts_commands
 from infra.cli.parked import parked_commands
 from infra.cli.programmes import programme_commands
+from infra.cli.replay import replay_commands
 from infra.cli.services import run_commands, services_commands
 from infra.cli.soak import soak_commands
 from infra.cli.standings import partner_commands, standings_commands
 from infra.cli.story import story_commands
 from infra.cli.subscriptions import subscribe_commands
+from infra.cli.verifications import replay_verification_commands, verification_commands
 from infra.settings import SettingsError
 
 app = typer.Typer(
@@ -41,7 +45,12 @@ app.add_typer(partner_commands, name="partner")
 app.add_typer(bonus_commands, name="bonus")
 app.add_typer(programme_commands, name="programme")
 app.add_typer(parked_commands, name="parked")
+audit_commands.registered_commands += verification_commands.registered_commands
+app.add_typer(audit_commands, name="audit")
+replay_commands.registered_commands += replay_verification_commands.registered_commands
+app.add_typer(replay_commands, name="replay")
 app.add_typer(subscribe_commands, name="subscribe")
+app.add_typer(export_commands, name="export")
 app.add_typer(run_commands, name="run")
 
 
@@ -125,10 +134,10 @@ def _say_error(sentence: str, faults: Sequence[FileFault] = ()) -> None:
 
 
 def _leave(code: int) -> None:
-    """End now: a broken pipe must not be met again when the interpreter flushes at exit."""
+    """End now: a broken pipe or a full disk must not be met again when the interpreter flushes at exit."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 

@@ -64,6 +64,12 @@ def transactional_producer(bootstrap: str, transactional_id: str) -> Any:
         return KafkaProducer(bootstrap_servers=bootstrap, transactional_id=transactional_id, **_COMMON, **_PRODUCER)
 
 
+def idempotent_producer(bootstrap: str) -> Any:
+    """Connect a producer for a record now and then; close it with `close`."""
+    with reachable(bootstrap):
+        return KafkaProducer(bootstrap_servers=bootstrap, **_COMMON, **_PRODUCER)
+
+
 def read_committed_consumer(
     bootstrap: str, group_id: str | None = None, session_timeout_ms: int = 6_000, **further: Any
 ) -> Any:

@@ -1,5 +1,7 @@
 """The events topic as the projector reads it: port `consumers.projector.EventSource` on kafka-python.
 
+The projector shares the partitions with its group; a rebuild is given its partitions, and where each of them ends for it.
+
 A consumer that was assigned a partition does not know where to read it from before it has been told (`seek`): until
 then the partition is paused, so nothing is read from a place of Kafka's choosing. Rebalances happen on the client's own
 thread; here they are only noted, and the projector asks for them after each poll.
@@ -17,7 +19,7 @@ from consumers.projector import TopicIdentity
 from consumers.sequencing import SourceRecord
 from domain.errors import IntegrityFault, ServiceUnreachable
 from infra.kafka.admin import cluster_id, topic_id
-from infra.kafka.clients import read_committed_consumer, unreachable
+from infra.kafka.clients import reachable, read_committed_consumer, unreachable
 from infra.kafka.lean_records import read_lean
 
 POLL_MS = 200
@@ -29,25 +31,32 @@ SILENCE_S = 3.0
 JOIN_S = 30.0
 """A group lets a member in within the session timeout of those it replaces; after this long the client itself is stuck."""
 
+FETCH = {"max_partition_fetch_bytes": 2 * 1024 * 1024, "fetch_max_bytes": 12 * 1024 * 1024}
+"""What is fetched ahead, for each partition and in all; a larger record still comes, alone. What the client allows by default
+took 100 MB more memory and was no faster (docs/benchmarks.md)."""
+
 ANSWER_MS = 5_000
 CLOSE_MS = 3_000
 
 
 class KafkaEventSource:
-    """A member of the projector's consumer group on one topic."""
+    """One topic, read as a member of the projector's consumer group; or without one, up to the `ends` of given partitions."""
 
     def __init__(
         self,
         bootstrap: str,
         topic: str,
         *,
-        group_id: str,
+        group_id: str | None = None,
+        ends: Mapping[int, int] | None = None,
         max_records: int,
         session_timeout_ms: int = 6_000,
     ) -> None:
+        assert (group_id is None) != (ends is None), "partitions are shared with a group, or given"
         self._bootstrap = bootstrap
         self._topic = topic
         self._group_id = group_id
+        self._ends = None if ends is None else dict(ends)
         self._max_records = max_records
         self._session_timeout_ms = session_timeout_ms
         self._consumer: KafkaConsumer | None = None
@@ -58,9 +67,7 @@ class KafkaEventSource:
         """Ask Kafka which topic this is now."""
         cluster, topic = cluster_id(self._bootstrap), topic_id(self._bootstrap, self._topic)
         if topic is None:
-            raise ServiceUnreachable(
-                f"Kafka at {self._bootstrap} has no topic {self._topic} (yet); the relay makes it."
-            )
+            raise _no_topic(self._bootstrap, self._topic)
         return TopicIdentity(self._topic, cluster, topic)
 
     def poll(self) -> Mapping[int, Sequence[SourceRecord]]:
@@ -88,7 +95,38 @@ class KafkaEventSource:
             )
         if not polled and time.monotonic() - self._heard_at > SILENCE_S:
             self._ask(consumer)
-        return {partition.partition: records for partition, records in polled.items()}
+        return self._up_to_the_ends({partition.partition: records for partition, records in polled.items()})
+
+    def _up_to_the_ends(self, polled: Mapping[int, Sequence[SourceRecord]]) -> Mapping[int, Sequence[SourceRecord]]:
+        ends = self._ends
+        if ends is None:
+            return polled
+        within = {
+            partition: records
+            if records[-1].offset < ends[partition]
+            else [each for each in records if each.offset < ends[partition]]
+            for partition, records in polled.items()
+        }
+        return {partition: records for partition, records in within.items() if records}
+
+    def at_end(self) -> bool:
+        """Tell whether the given partitions have been read to their ends."""
+        consumer, ends = self._consumer, self._ends
+        assert ends is not None, "the partitions of a group have no end"
+        try:
+            return consumer is not None and all(
+                consumer.position(TopicPartition(self._topic, partition), timeout_ms=ANSWER_MS) >= end
+                for partition, end in ends.items()
+            )
+        except KafkaError as error:
+            raise unreachable(self._bootstrap, error) from error
+
+    def end_at(self, partition: int, offset: int) -> None:
+        """Let a given partition end earlier."""
+        assert self._ends is not None, "the partitions of a group have no end"
+        self._ends[partition] = min(offset, self._ends[partition])
+        if self._consumer is not None:
+            self._consumer.pause(TopicPartition(self._topic, partition))
 
     def assigned_anew(self) -> Collection[int] | None:
         """Give the partitions assigned, if the assignment changed since this was asked last; otherwise None."""
@@ -115,11 +153,17 @@ class KafkaEventSource:
     def _opened(self) -> KafkaConsumer:
         if self._consumer is None:
             consumer = read_committed_consumer(
-                self._bootstrap, self._group_id, self._session_timeout_ms, max_poll_records=self._max_records
+                self._bootstrap, self._group_id, self._session_timeout_ms, **FETCH, max_poll_records=self._max_records
             )
             read_lean(consumer)
             self._assignment = _Assignment()
-            consumer.subscribe([self._topic], listener=_Listener(consumer, self._assignment))
+            listener = _Listener(consumer, self._assignment)
+            if self._ends is None:
+                consumer.subscribe([self._topic], listener=listener)
+            else:
+                given = [TopicPartition(self._topic, partition) for partition in self._ends]
+                consumer.assign(given)
+                listener.on_partitions_assigned(given)
             self._consumer = consumer
             self._heard_at = time.monotonic()
         return self._consumer
@@ -138,6 +182,31 @@ class KafkaEventSource:
         if consumer is not None:
             consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
             self._assignment.now(())
+
+
+def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
+    """Give the offset behind the last committed record of each partition.
+
+    Raises:
+        ServiceUnreachable: Kafka does not answer, or has no such topic (yet).
+
+    """
+    consumer = read_committed_consumer(bootstrap)
+    try:
+        with reachable(bootstrap):
+            numbers = consumer.partitions_for_topic(topic)
+            if not numbers:
+                raise _no_topic(bootstrap, topic)
+            ends = consumer.end_offsets([TopicPartition(topic, number) for number in numbers], timeout_ms=ANSWER_MS)
+            return {partition.partition: end for partition, end in ends.items()}
+    except KafkaError as error:
+        raise unreachable(bootstrap, error) from error
+    finally:
+        consumer.close()
+
+
+def _no_topic(bootstrap: str, topic: str) -> ServiceUnreachable:
+    return ServiceUnreachable(f"Kafka at {bootstrap} has no topic {topic} (yet); the relay makes it.")
 
 
 def _look_at_the_join_again(consumer: KafkaConsumer) -> None:

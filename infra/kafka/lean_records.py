@@ -1,4 +1,4 @@
-"""Records as the projector needs them, offset, key and value, unpacked in a third of the client library's time.
+"""Records as the projector needs them, offset, time, key and value, unpacked in a third of the client library's time.
 
 kafka-python unpacks each record into thirteen fields, its headers included, and checks it once more: nearly half of the
 projector's time went there (docs/benchmarks.md). This reads the same batches of the record format v2 (Kafka protocol,
@@ -19,9 +19,10 @@ FORMAT = 2
 
 
 class LeanRecord(msgspec.Struct, frozen=True, gc=False):
-    """What the projector reads of a record: port `consumers.sequencing.SourceRecord`."""
+    """What the projector reads of a record: port `consumers.sequencing.SourceRecord`. The time is in ms since 1970 UTC."""
 
     offset: int
+    timestamp_ms: int
     key: bytes | None
     value: bytes | None
 
@@ -68,12 +69,12 @@ class _LeanRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-pyt
 def _unpacked(batch: Any) -> Iterator[LeanRecord]:
     batch._maybe_uncompress()
     data, at = bytes(batch._buffer), batch._pos
-    base = batch.base_offset
+    base, began = batch.base_offset, batch.first_timestamp
     try:
         for _ in range(batch.records_count):
             length, at = _varint(data, at)
             end = at + length
-            _, at = _varint(data, at + 1)  # behind the attributes: the timestamp's difference
+            later, at = _varint(data, at + 1)  # behind the attributes: the timestamp's difference
             offset, at = _varint(data, at)
             size, at = _varint(data, at)
             key = None
@@ -87,7 +88,7 @@ def _unpacked(batch: Any) -> Iterator[LeanRecord]:
                 at += size
             if at >= end or end > len(data):  # a count of headers follows at least
                 raise CorruptRecordError(f"A record of the batch at offset {base} does not end where it says.")
-            yield LeanRecord(base + offset, key, value)
+            yield LeanRecord(base + offset, began + later, key, value)
             at = end
     except IndexError:
         raise CorruptRecordError(f"A record of the batch at offset {base} goes beyond the batch.") from None

@@ -206,16 +206,26 @@ def relayed_position(bootstrap: str, topic_prefix: str = PREFIX) -> int:
         ServiceUnreachable: Kafka does not answer.
 
     """
-    name = layouts(prefix=topic_prefix).relay_checkpoint.name
+    checkpoint = read_checkpoint(bootstrap, layouts(prefix=topic_prefix).relay_checkpoint.name)
+    return 0 if checkpoint is None else checkpoint.position
+
+
+def read_checkpoint(bootstrap: str, topic: str) -> Checkpoint | None:
+    """Give the last committed checkpoint; None if there is none.
+
+    Raises:
+        ServiceUnreachable: Kafka does not answer.
+
+    """
     consumer = clients.read_committed_consumer(bootstrap)
     try:
         with clients.reachable(bootstrap):
-            if not consumer.partitions_for_topic(name):
-                return 0
-            records = last_records(consumer, [name])
+            if not consumer.partitions_for_topic(topic):
+                return None
+            records = last_records(consumer, [topic])
     finally:
         consumer.close()
-    return max((_checkpoint(record).position for record in records.values()), default=0)
+    return max(map(_checkpoint, records.values()), key=lambda found: found.position, default=None)
 
 
 def _checkpoint(record: Any) -> Checkpoint:

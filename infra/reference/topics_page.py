@@ -18,13 +18,19 @@ because the order by key depends on it.
 
 Read with `isolation.level=read_committed`: an event, its tier change and the relay's checkpoint are one Kafka
 transaction, and a record of a transaction that was aborted is none. Records of one key are in order. A record's only header is
-`content-type: {CONTENT_TYPE}`; its timestamp is the event's recorded-at in ms.
+`content-type: {CONTENT_TYPE}`; its timestamp is the event's recorded-at in ms. Tree heads are text
+(`text/plain; charset=UTF-8`), dated by their own time, and not part of the relay's transactions.
 """
 
 _PURPOSE = {
     "events": ("stream", "[envelope](events.md#the-envelope)", "every event, for ever"),
     "tier_changes": ("partner id", "[tier change](#the-tier-change)", "public: who holds which tier, for ever"),
     "relay_checkpoint": ("`relay`", "`position` and `leaf_hash` of the last event relayed", "the relay's own place"),
+    "tree_heads": (
+        "`partner-ledger/` and the ledger's id",
+        "[tree head](../how-to/prove.md#what-a-tree-head-says)",
+        "public: signed tree heads, in the order they were made, for ever",
+    ),
 }
 
 _TIER_CHANGE = """

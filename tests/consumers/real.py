@@ -12,7 +12,7 @@ from consumers.projector import Projector
 from domain.envelope import leaf_hash
 from infra.embedded.servers import Endpoints
 from infra.kafka.admin import ensure_topics
-from infra.kafka.clients import transactional_producer
+from infra.kafka.clients import admin, transactional_producer
 from infra.kafka.event_source import KafkaEventSource
 from infra.postgres.projections.store import PostgresProjectionStore
 from producers.topics import TopicLayout
@@ -26,8 +26,20 @@ _numbers = itertools.count(1)
 def fresh_topic(bootstrap: str, partitions: int = 3) -> str:
     """Make a topic of its own for a test."""
     name = f"projector-{os.getpid()}-{next(_numbers)}.events"
-    ensure_topics(bootstrap, [TopicLayout(name, partitions, {})])
+    ensure_topic(bootstrap, name, partitions)
     return name
+
+
+def ensure_topic(bootstrap: str, name: str, partitions: int = 3) -> None:
+    """Make a topic of a name."""
+    ensure_topics(bootstrap, [TopicLayout(name, partitions, {})])
+
+
+def delete_topic(bootstrap: str, name: str) -> None:
+    """Delete a topic."""
+    client = admin(bootstrap)
+    client.delete_topics([name])
+    client.close()
 
 
 def produce(

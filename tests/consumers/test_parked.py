@@ -77,11 +77,11 @@ def test_a_hole_parks_the_stream_until_it_is_filled_and_others_go_on(
     assert applied(bench, A) == [1, 2, 3, 4, 5, 6]
 
 
-def drop(bench: Bench, reason: str = "forged") -> None:
+def drop(bench: Bench, reason: str = "forged", schema: str = "projection_1") -> None:
     """Have the ledger drop the parked record that its store does not hold, and its relay publish that."""
     ((partition, offset, leaf_hash, last),) = bench.rows(
-        "SELECT partition, record_offset, encode(leaf_hash, 'hex'), (SELECT max(position) FROM ledger.event) FROM parked"
-        " WHERE position IS NULL ORDER BY partition, record_offset LIMIT 1"
+        "SELECT partition, record_offset, encode(leaf_hash, 'hex'), (SELECT max(position) FROM ledger.event)"
+        f" FROM {schema}.parked WHERE position IS NULL ORDER BY partition, record_offset LIMIT 1"
     )
     dropped = RecordDropped(
         topic=bench.topic,

@@ -33,7 +33,7 @@ def _uses(line: str) -> list[list[str]]:
     words = shlex.split(line, comments=True)
     uses: list[list[str]] = [[]]
     for word in words:
-        if word in ("&&", "||", ";", "|"):
+        if word in ("&&", "||", ";", "|", ">"):
             uses.append([])
         else:
             uses[-1].append(word)

@@ -2,29 +2,47 @@
 
 import re
 
-from tests.docs.pages import DOCS, ROOT, marked, write_tutorial_feed
+from infra.bootstrap import PROJECTOR
+from infra.embedded import processes
+from producers.topics import layouts
+from tests.consumers import real
+from tests.docs.pages import DOCS, ROOT, write_tutorial_feed
 from tests.end_to_end.command_line import CommandLine
-from tests.servers import execute, fresh_ledger
+from tests.servers import fresh_ledger
+from tests.waiting import eventually
 
 PAGE = DOCS / "how-to" / "operate.md"
-REFILL = marked(PAGE, "run by tests/docs/test_operate.py")
 
 
-def test_projections_are_filled_again() -> None:
-    """Dropped as the page says, by the logins it says, they come back equal."""
+def test_kafka_and_the_projections_are_filled_again() -> None:
+    """With all topics deleted, relay and projector and a rebuild bring everything back equal; and both go on afterwards."""
+    section = PAGE.read_text("utf-8").split("### Fill the projections again")[1].split("\n## ")[0]
+    (command,) = re.findall(r"^uv run partner-ledger (.*)$", section, re.MULTILINE)
     ledger = CommandLine(fresh_ledger())
     settings = ledger.settings
-    logins = {"ledger_projector": settings.projector_database_url, "ledger_owner": settings.admin_database_url}
+    assert settings.kafka is not None
     feed = write_tutorial_feed(settings.home / "feed")
     ledger.done("import", feed)
     before = ledger.done("partners")
     try:
         ledger.down()
-        for line in REFILL.text.splitlines():
-            statement, login = re.split(r"; +-- as ", line)
-            execute(str(logins[login]), statement)
-        assert ledger.done("import", feed)["duplicates"] == 9  # starts the projector, and waits for it
+        for topic in layouts(settings.kafka_partitions, settings.topic_prefix).all:
+            real.delete_topic(settings.kafka, topic.name)
+        ledger.done("up")
+        events = ledger.done("status")["events"]
+        eventually(lambda: ledger.done("status")["relayed"] == events, pause_s=0.5)
+        log = processes.log_path(settings.home, PROJECTOR)
+        eventually(lambda: "replay rebuild" in log.read_text("utf-8"), pause_s=0.5)
+        document = ledger.done(*command.split())
+        assert (document["equal"], document["compared_up_to"]) == (True, events)
         assert ledger.done("partners") == before
+        folder = settings.home / "more"
+        folder.mkdir()
+        (folder / "sales.csv").write_text(
+            "deal_id,partner_id,closed_on,family,amount,currency,source_ref\nN-1,P-1,2024-06-03,software,1000.00,CHF,\n"
+        )
+        ledger.done("import", folder)  # which waits for the projector
+        assert ledger.done("status")["lag"] == 0
     finally:
         ledger.down()
 

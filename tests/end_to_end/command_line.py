@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,16 +53,19 @@ class CommandLine:
         self._environment = environment_of(settings)
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled once, commands start several times as fast
 
-    def start(self, *arguments: str | Path, variables: Mapping[str, str] = NO_VARIABLES) -> "subprocess.Popen[str]":
-        """Start a command and go on; `variables` are added to its environment."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "infra.cli.app", *map(str, arguments)],
-            env={**self._environment, **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=self.settings.home,
-        )
+    def start(
+        self, *arguments: str | Path, variables: Mapping[str, str] = NO_VARIABLES, output: str | None = None
+    ) -> "subprocess.Popen[str]":
+        """Start a command and go on; `variables` are added to its environment, `output` is a file for its standard output."""
+        with ExitStack() as files:
+            return subprocess.Popen(
+                [sys.executable, "-m", "infra.cli.app", *map(str, arguments)],
+                env={**self._environment, **variables},
+                stdout=subprocess.PIPE if output is None else files.enter_context(Path(output).open("wb")),
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=self.settings.home,
+            )
 
     def run(self, *arguments: str | Path, timeout_s: float = 120, variables: Mapping[str, str] = NO_VARIABLES) -> Said:
         """Run a command to its end."""

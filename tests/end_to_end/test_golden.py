@@ -1,12 +1,14 @@
 """The golden cases through the command line, on the real Kafka and PostgreSQL."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.end_to_end.command_line import CommandLine
 from tests.end_to_end.conftest import shared
+from tests.end_to_end.second_opinion import check_second_opinion
 
 AS_OF = "2015-01-31"
 
@@ -30,8 +32,11 @@ CASES: dict[str, list[tuple[str, str]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_golden_case_gives_its_expected_result(case: str, ledger: CommandLine) -> None:
-    """Tiers, specialisations, loyalty, balances, lines, duplicates and refusals are those that the case states."""
+def test_a_golden_case_gives_its_expected_result(case: str, ledger: CommandLine, tmp_path: Path) -> None:
+    """Tiers, specialisations, loyalty, balances, lines, duplicates and refusals are those that the case states.
+
+    hledger and Beancount, which read the exported journal, agree with every balance.
+    """
     folder = shared("golden", case)
     expected = json.loads((folder / "expected.json").read_text())
     duplicates, refused, recorded = 0, [], {}
@@ -48,6 +53,9 @@ def test_a_golden_case_gives_its_expected_result(case: str, ledger: CommandLine)
 
     assert _partners(ledger) == expected["partners"]
     assert duplicates == expected["duplicates"]
+    assert check_second_opinion(ledger, tmp_path) == sum(
+        len(each["balances"]) for each in expected["partners"].values()
+    )
     assert sorted(refused) == sorted((row["file"], row["line"]) for row in expected["refused"])
 
     for argument, count in recorded.items():

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +14,13 @@ import pytest
 from infra.postgres.projections.read_models import PostgresReadModels
 from tests.end_to_end.command_line import CommandLine
 from tests.end_to_end.conftest import shared
+from tests.end_to_end.second_opinion import check_second_opinion
 from tests.end_to_end.whole_ledger import Outside, Record, check_every_event_once
 from tests.servers import fresh_ledger
 
 PARTNERS, SALES, PROGRAMMES = 701, 57_851, 2
 SALES_TOTAL = Decimal("77548570.20")
+BALANCES = 620
 LAST_DAY = "2020-06-30"
 
 
@@ -118,6 +121,11 @@ def test_bonus_lines_and_their_sum_are_the_known_ones(real: RealLedger) -> None:
         " jsonb_array_elements(data->'lines') AS line"
     )
     assert in_store == [(65_409, Decimal("1344008.85"))]
+
+
+def test_other_peoples_accounting_programs_agree_with_every_balance(real: RealLedger, tmp_path: Path) -> None:
+    """hledger and Beancount read the exported journal without an objection, and owe each partner what the ledger does."""
+    assert check_second_opinion(real.command_line, tmp_path) == BALANCES
 
 
 def test_status_says_that_nothing_is_behind(real: RealLedger) -> None:

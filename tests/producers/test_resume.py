@@ -52,7 +52,8 @@ def test_topics_keep_events_for_ever_and_the_checkpoint_compacted() -> None:
         ("partner-ledger.events", 6),
         ("partner-ledger.tier-changes", 6),
         ("partner-ledger.relay-checkpoint", 1),
+        ("partner-ledger.tree-heads", 1),
     ]
-    for topic in (topics.events, topics.tier_changes):
+    for topic in (topics.events, topics.tier_changes, topics.tree_heads):
         assert (topic.configs["cleanup.policy"], topic.configs["retention.ms"]) == ("delete", "-1")
     assert topics.relay_checkpoint.configs["cleanup.policy"] == "compact"

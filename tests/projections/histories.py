@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
-from domain.envelope import EventRow, envelope
+from domain.envelope import EventRow, envelope, open_envelope
 from domain.events import (
     BonusAccrued,
     BonusClawedBack,
@@ -23,6 +23,7 @@ from domain.events import (
     SpecialisationAwarded,
     SpecialisationLapsed,
     TierChanged,
+    decode,
     encode,
 )
 from domain.streams import LEDGER, partner_stream
@@ -75,6 +76,11 @@ def make_value(stream: str, version: int, position: int, event: Event, *, actor:
             data=encode(event),
         )
     )
+
+
+def decode_value(value: bytes) -> Event:
+    opened = open_envelope(value)
+    return decode(opened.type, opened.schemaversion, opened.data)
 
 
 def day(text: str) -> dt.date:

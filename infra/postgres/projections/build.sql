@@ -1,6 +1,7 @@
 -- The tables of one build of the projections, created in the schema that the search path names. Except for balances, the
 -- state of streams and the partitions' progress, rows are only ever added, each citing the position it follows from: so
--- "as known at" is a filter by position. Ids are compared by byte (COLLATE "C"), which is also faster.
+-- "as known at" is a filter by position. Ids are compared by byte (COLLATE "C"), which is also faster. What a build needs while it
+-- is filled is here; keys and indexes of the tables that rows are only added to are in indexes.sql, which a rebuild runs at its end.
 
 -- Where each partition stands. A batch moves next_offset, as its first statement, only from where it started.
 CREATE TABLE partition_progress (
@@ -53,7 +54,7 @@ CREATE INDEX ON dropped (topic, partition, record_offset);
 
 CREATE TABLE partner (
     position    bigint NOT NULL,
-    partner     text COLLATE "C" PRIMARY KEY,
+    partner     text COLLATE "C" NOT NULL,
     name        text NOT NULL,
     country     text NOT NULL,
     currency    text NOT NULL,
@@ -62,7 +63,7 @@ CREATE TABLE partner (
 );
 
 CREATE TABLE tier (
-    position     bigint PRIMARY KEY,
+    position     bigint NOT NULL,
     partner      text COLLATE "C" NOT NULL,
     effective_on date NOT NULL,
     tier         text NOT NULL,
@@ -70,10 +71,9 @@ CREATE TABLE tier (
     by_fact      boolean NOT NULL,
     programme    text NOT NULL
 );
-CREATE INDEX ON tier (partner, position);
 
 CREATE TABLE specialisation (
-    position       bigint PRIMARY KEY,
+    position       bigint NOT NULL,
     partner        text COLLATE "C" NOT NULL,
     specialisation text NOT NULL,
     effective_on   date NOT NULL,
@@ -81,20 +81,18 @@ CREATE TABLE specialisation (
     by_fact        boolean NOT NULL,
     programme      text NOT NULL
 );
-CREATE INDEX ON specialisation (partner, position);
 
 CREATE TABLE membership (
-    position     bigint PRIMARY KEY,
+    position     bigint NOT NULL,
     partner      text COLLATE "C" NOT NULL,
     change       text NOT NULL,
     effective_on date NOT NULL,
     reason       text
 );
-CREATE INDEX ON membership (partner, position);
 
 CREATE TABLE sale (
     position      bigint NOT NULL,
-    deal_id       text COLLATE "C" PRIMARY KEY,
+    deal_id       text COLLATE "C" NOT NULL,
     partner       text COLLATE "C" NOT NULL,
     closed_on     date NOT NULL,
     family        text NOT NULL,
@@ -106,11 +104,10 @@ CREATE TABLE sale (
     programme     text NOT NULL,
     source_ref    text
 );
-CREATE INDEX ON sale (partner, closed_on);
 
 CREATE TABLE reversal (
     position          bigint NOT NULL,
-    reversal_id       text COLLATE "C" PRIMARY KEY,
+    reversal_id       text COLLATE "C" NOT NULL,
     deal_id           text COLLATE "C" NOT NULL,
     partner           text COLLATE "C" NOT NULL,
     reversed_on       date NOT NULL,
@@ -120,7 +117,6 @@ CREATE TABLE reversal (
     qualifying_change numeric NOT NULL,
     reason            text
 );
-CREATE INDEX ON reversal (deal_id);
 
 -- What is left of each deal.
 CREATE VIEW deal AS
@@ -141,10 +137,8 @@ CREATE TABLE bonus_line (
     basis         numeric NOT NULL,
     rate_bp       integer NOT NULL,
     programme     text NOT NULL,
-    tier          text NOT NULL,
-    PRIMARY KEY (position, n)
+    tier          text NOT NULL
 );
-CREATE INDEX ON bonus_line (partner, posting_date);
 
 -- The journal: each line is a double entry. Its amount, without the sign, is debited to one account and credited to another.
 CREATE VIEW posting AS
@@ -174,7 +168,7 @@ CREATE TABLE balance (
 
 -- Every event once.
 CREATE TABLE audit (
-    position      bigint PRIMARY KEY,
+    position      bigint NOT NULL,
     stream        text COLLATE "C" NOT NULL,
     version       integer NOT NULL,
     type          text NOT NULL,

@@ -38,8 +38,8 @@ class Reconnecting:
         try:
             connection = self._connected()
             with connection.cursor() as cursor:
-                cursor.execute(begin)
                 try:
+                    cursor.execute(begin)
                     yield cursor
                 except BaseException:
                     if not connection.closed:

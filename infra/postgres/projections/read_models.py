@@ -14,15 +14,16 @@ from typing import Any
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - psycopg2 names a class in lower case
 
-from domain.money import currency_digits
+from infra.postgres.projections.balances import balances_of, in_digits
 from infra.postgres.projections.builds import live_build, schema
 from infra.postgres.projections.connection import Reconnecting
+from infra.postgres.projections.journal_pages import JournalPages, journal_groups
 from infra.postgres.projections.tables import AUDIT, BONUS_LINE, MEMBERSHIP, PARTNER, TIER
 from projections.audit_trail import AuditRow
 from projections.bonus_journal import BonusLine
 from projections.loyalty import MembershipRow, membership
 from projections.queries import (
-    Balance,
+    BonusJournal,
     Holders,
     LinesAnswer,
     ParkedRecord,
@@ -73,29 +74,6 @@ SELECT partner, specialisation FROM (
     ORDER BY partner, specialisation, position DESC
 ) AS latest WHERE held ORDER BY partner, specialisation COLLATE "C"
 """
-
-_BALANCES_NOW = """
-SELECT partner, currency, sum(accrued), sum(clawed_back), sum(paid), sum(lines)::bigint FROM (
-    SELECT partner, currency, accrued, clawed_back, paid, lines FROM balance
-    WHERE partner = ANY (%(ids)s) AND posting_month < date_trunc('month', %(as_of)s::date)
-    UNION ALL
-    SELECT partner, currency, coalesce(sum(amount) FILTER (WHERE category = 'accrued'), 0),
-        coalesce(sum(amount) FILTER (WHERE category = 'clawed_back'), 0),
-        coalesce(sum(amount) FILTER (WHERE category = 'paid'), 0), count(*)
-    FROM bonus_line
-    WHERE partner = ANY (%(ids)s) AND posting_date BETWEEN date_trunc('month', %(as_of)s::date) AND %(as_of)s
-    GROUP BY partner, currency
-) AS months_and_days GROUP BY partner, currency ORDER BY partner, currency
-"""
-
-_BALANCES_AS_KNOWN_AT = """
-SELECT partner, currency, coalesce(sum(amount) FILTER (WHERE category = 'accrued'), 0),
-    coalesce(sum(amount) FILTER (WHERE category = 'clawed_back'), 0),
-    coalesce(sum(amount) FILTER (WHERE category = 'paid'), 0), count(*)
-FROM bonus_line WHERE partner = ANY (%(ids)s) AND position <= %(position)s AND posting_date <= %(as_of)s
-GROUP BY partner, currency ORDER BY partner, currency
-"""
-
 
 _GROUPS: Mapping[TotalsBy, str] = {
     "scheme": "l.scheme",
@@ -184,6 +162,16 @@ class PostgresReadModels:
             )
             return LinesAnswer(at.as_of, at.position, tuple(BonusLine(*row) for row in cursor.fetchall()))
 
+    def journal(self, as_of: dt.date | None = None, *, up_to_position: int | None = None) -> BonusJournal:
+        """Give the bonus lines of all partners with a posting date up to the date, and the balances they must come to."""
+        with self._snapshot() as (cursor, standing):
+            at = _resolve(cursor, standing, as_of, up_to_position)
+            if at.as_of is None:
+                return BonusJournal(None, at.position, (), (), iter(()), iter(()), iter(()))
+            schemes, totals = journal_groups(cursor, at.as_of, at.position)
+        pages = JournalPages(self._snapshot, at.as_of, at.position)
+        return BonusJournal(at.as_of, at.position, schemes, totals, pages.partners(), pages.lines(), pages.balances())
+
     def audit(self, *, first_position: int = 1, last_position: int | None = None) -> Iterator[AuditRow]:
         """Give the audit trail in order of position, read in pages."""
         last = self.standing().position if last_position is None else last_position
@@ -224,7 +212,7 @@ class PostgresReadModels:
                 return TotalsAnswer(position, ())
             cursor.execute(_TOTALS.format(group=_GROUPS[by]), {"first": first, "last": last, "position": position})
             totals = [
-                Total(group, currency, _in_digits(accrued, currency), _in_digits(clawed_back, currency), lines)
+                Total(group, currency, in_digits(accrued, currency), in_digits(clawed_back, currency), lines)
                 for group, currency, accrued, clawed_back, lines in cursor.fetchall()
             ]
         return TotalsAnswer(position, tuple(totals))
@@ -239,7 +227,7 @@ class PostgresReadModels:
                 "SELECT currency, sum(amount) FROM sale WHERE position <= %s GROUP BY currency ORDER BY currency",
                 (position,),
             )
-            return {currency: _in_digits(amount, currency) for currency, amount in cursor.fetchall()}
+            return {currency: in_digits(amount, currency) for currency, amount in cursor.fetchall()}
 
     def parked(self, stream: str | None = None) -> Sequence[ParkedRecord]:
         """List the records that are parked, of one stream if wanted."""
@@ -310,7 +298,7 @@ def _standings(
     tiers = _by_partner(cursor, f"SELECT partner, {TIER.names} FROM tier {up_to}", given)
     memberships = _by_partner(cursor, f"SELECT partner, {MEMBERSHIP.names} FROM membership {up_to}", given)
     specialisations = _by_partner(cursor, _SPECIALISATIONS, given)
-    balances = _by_partner(cursor, _BALANCES_NOW if now else _BALANCES_AS_KNOWN_AT, given)
+    balances = balances_of(cursor, [row.partner for row in page], as_of, position, now=now)
     standings = []
     for row in page:
         changes = tuple(MembershipRow(*change) for change in memberships[row.partner])
@@ -323,8 +311,8 @@ def _standings(
                 changes,
                 so_far.ended_on,
                 so_far.loyalty_days(as_of),
-                tuple(_balance(*balance) for balance in balances[row.partner]),
-                sum(balance[-1] for balance in balances[row.partner]),
+                tuple(balance for balance, _ in balances[row.partner]),
+                sum(lines for _, lines in balances[row.partner]),
             )
         )
     return standings
@@ -338,15 +326,5 @@ def _by_partner(cursor: Cursor, statement: str, given: Mapping[str, Any]) -> Map
     return rows
 
 
-def _balance(currency: str, accrued: Decimal, clawed_back: Decimal, paid: Decimal, _lines: int) -> Balance:
-    return Balance(
-        currency, _in_digits(accrued, currency), _in_digits(clawed_back, currency), _in_digits(paid, currency)
-    )
-
-
 def _bytes(value: memoryview | None) -> bytes | None:
     return None if value is None else bytes(value)
-
-
-def _in_digits(amount: Decimal, currency: str) -> Decimal:
-    return amount.quantize(Decimal(1).scaleb(-currency_digits(currency)))

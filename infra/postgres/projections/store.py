@@ -1,5 +1,7 @@
 """The projections' write side on PostgreSQL: port `consumers.projector.ProjectionStore` and `consumers.parked.ParkedStore`.
 
+It writes the live build, or one that a rebuild fills beside it, by the same statements.
+
 Bulk goes by COPY, what changes in place by one set-based upsert each. Everything of a batch is one transaction whose first
 statements take the shared switch lock and move the partitions' offsets; then the event store is asked whether it holds what
 is to be applied. What is known of streams outside of a batch is read on a connection of its own.
@@ -7,7 +9,7 @@ is to be applied. What is known of streams outside of a batch is read on a conne
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from io import BytesIO
 from typing import NamedTuple
 
@@ -19,10 +21,11 @@ from consumers.parked import ParkedRecord, Retry
 from consumers.projector import Move, PartitionMoved, Place, TopicIdentity
 from consumers.sequencing import Applied, Parked, ParkedStream, Received, StreamState
 from domain.errors import IntegrityFault
-from infra.postgres.projections.builds import SWITCH_LOCK, ensure_live_build, schema
+from domain.recording import TopicRecord
+from infra.postgres.projections.builds import SHARED, ensure_live_build, live_build, schema
 from infra.postgres.projections.connection import Reconnecting
 from infra.postgres.projections.copy_csv import array, csv_lines
-from infra.postgres.projections.tables import BY_FIELD
+from infra.postgres.projections.tables import BY_FIELD, PROJECTIONS, fields_of
 from projections.fold import Rows
 from projections.progress import Partition, Progress
 
@@ -36,7 +39,7 @@ WITH moved AS (
     JOIN unnest(%(partition)s::int[], %(started_from)s::bigint[], %(retries)s::bigint[], %(next_offset)s::bigint[])
         AS m (partition, started_from, retries, next_offset) USING (partition)
     WHERE p.topic = %(topic)s AND p.next_offset = m.started_from AND p.retries = m.retries
-        AND EXISTS (SELECT FROM projection.live WHERE build = %(build)s)
+        AND (%(live)s::int IS NULL OR EXISTS (SELECT FROM projection.live WHERE build = %(live)s))
     ORDER BY p.partition FOR UPDATE OF p
 )
 UPDATE partition_progress p SET next_offset = moved.next_offset
@@ -92,19 +95,33 @@ class _Payload(NamedTuple):
     events: int
 
 
-class PostgresProjectionStore:
-    """The live build, written by one process of the projector (its own login), or by a retry of parked events."""
+class Beside(NamedTuple):
+    """A build that is not live: its schema, the projections that are filled, and the records that the ledger has dropped."""
 
-    def __init__(self, url: str) -> None:
-        self._database = Reconnecting(url, "partner-ledger projector")
-        self._beside = Reconnecting(url, "partner-ledger projector, reading")
-        self._build: int | None = None
+    schema: str
+    projections: Sequence[str] = tuple(PROJECTIONS)
+    dropped: Collection[TopicRecord] = ()
+
+
+def filling(schema: str) -> str:
+    """Give the beginning of the names under which sessions are known that fill a build which is not live."""
+    return f"partner-ledger filling {schema}"
+
+
+class PostgresProjectionStore:
+    """One build, written by one process (the projector's login): the live one, or one that is filled beside it."""
+
+    def __init__(self, url: str, beside: Beside | None = None) -> None:
+        named = "partner-ledger projector" if beside is None else filling(beside.schema)
+        self._database = Reconnecting(url, named)
+        self._reading = Reconnecting(url, f"{named}, reading")
+        self._beside = beside
+        self._fields = fields_of(tuple(PROJECTIONS) if beside is None else beside.projections)
+        self._live: int | None = None
 
     def start(self, topic: TopicIdentity, partitions: Collection[int]) -> Mapping[int, Place]:
         """Give the places to read from, checking that they are this topic's; creates the first build if there is none."""
-        with self._database.transaction() as cursor:
-            self._build = ensure_live_build(cursor)
-            cursor.execute(f"SET LOCAL search_path = {schema(self._build)}")
+        with self._current() as cursor:
             cursor.execute(
                 "INSERT INTO partition_progress (topic, partition, cluster_id, topic_id, next_offset)"
                 " SELECT %s, partition, %s, %s, 0 FROM unnest(%s::int[]) AS partition ORDER BY partition"
@@ -118,22 +135,28 @@ class PostgresProjectionStore:
         for *stored, _, _, _ in rows:
             if tuple(stored) != topic:
                 raise IntegrityFault(
-                    f"Build {self._build} of the projections was filled from topic {stored[0]} with id {stored[2]} of cluster"
-                    f" {stored[1]}, but Kafka has topic {topic.topic} with id {topic.topic_id} of cluster {topic.cluster_id}:"
-                    " point the projector at that cluster, or build the projections anew."
+                    f"Build {self._live or self._schema} of the projections was filled from topic {stored[0]} with id {stored[2]}"
+                    f" of cluster {stored[1]}, but Kafka has topic {topic.topic} with id {topic.topic_id} of cluster {topic.cluster_id}:"
+                    " point the projector at that cluster, or build the projections anew (`partner-ledger replay rebuild`)."
                 )
         return {partition: Place(offset, retries) for *_, partition, offset, retries in rows if partition in partitions}
 
     def committed(self) -> Applied:
         """Give what is known of the streams outside of any batch."""
-        return _Committed(self._beside, self._build_now())
+        return _Committed(self._reading, self._schema)
 
     def payload(self, rows: Rows) -> _Payload:
         """Give a fold's rows in the form in which they are sent."""
         events = sorted([(row.position, row.leaf_hash) for row in rows.audit])
         return _Payload(
-            [(table.statement, csv_lines(new)) for field, table in BY_FIELD.items() if (new := getattr(rows, field))],
-            [array(column) for column in zip(*rows.balances, strict=True)] if rows.balances else None,
+            [
+                (table.statement, csv_lines(new))
+                for field, table in BY_FIELD.items()
+                if field in self._fields and (new := getattr(rows, field))
+            ],
+            [array(column) for column in zip(*rows.balances, strict=True)]
+            if rows.balances and "balances" in self._fields
+            else None,
             rows.progress,
             array(position for position, _ in events),
             hashlib.sha256("".join([leaf_hash for _, leaf_hash in events]).encode()).digest(),
@@ -143,12 +166,13 @@ class PostgresProjectionStore:
     @contextmanager
     def batch(self, topic: str, moves: Sequence[Move]) -> Iterator["PostgresWriting"]:
         """Open a batch's transaction by moving the partitions' offsets."""
-        with self._database.transaction(_begin(self._build_now())) as cursor:
+        begin = "BEGIN" if self._beside else SHARED
+        with _there(self._database.transaction(f"{begin}; SET LOCAL search_path = {self._schema}")) as cursor:
             cursor.execute(
                 _MOVE,
                 {
                     "topic": topic,
-                    "build": self._build,
+                    "live": None if self._beside else self._live,
                     "partition": [move.partition for move in moves],
                     "started_from": [move.started_from.next_offset for move in moves],
                     "retries": [move.started_from.retries for move in moves],
@@ -157,12 +181,12 @@ class PostgresProjectionStore:
             )
             if cursor.rowcount != len(moves):
                 raise PartitionMoved
-            yield PostgresWriting(cursor)
+            yield self._writing(cursor)
 
     @contextmanager
     def retry(self, stream: str) -> Iterator[Retry]:
         """Take a stream's parked records out, holding the rows of their partitions as a batch would."""
-        with self._database.transaction(_begin(self._ensured_build())) as cursor:
+        with self._current() as cursor:
             cursor.execute(
                 "SELECT FROM partition_progress WHERE (topic, partition) IN"
                 " (SELECT topic, partition FROM parked WHERE stream = %s) ORDER BY topic, partition FOR UPDATE",
@@ -179,58 +203,80 @@ class PostgresProjectionStore:
                 ParkedRecord(topic, partition, offset, _bytes(key), _bytes(value))
                 for topic, partition, offset, key, value in cursor.fetchall()
             ]
-            yield Retry(records, PostgresWriting(cursor))
+            yield Retry(records, self._writing(cursor))
 
     def streams_behind_dropped(self) -> Collection[str]:
         """Give the parked streams of which the ledger has dropped a parked record."""
-        with self._database.transaction(_begin(self._ensured_build())) as cursor:
+        with self._current() as cursor:
             cursor.execute(
                 "SELECT DISTINCT stream FROM parked JOIN dropped USING (topic, partition, record_offset)"
                 " WHERE parked.leaf_hash IS NOT DISTINCT FROM dropped.leaf_hash AND parked.position IS NULL"
             )
             return {stream for (stream,) in cursor.fetchall()}
 
-    def _ensured_build(self) -> int:
-        if self._build is None:
-            with self._database.transaction() as cursor:
-                self._build = ensure_live_build(cursor)
-        return self._build
+    def not_in_store(self, records: Sequence[Received]) -> Collection[int]:
+        """Give the indexes of those records that the event store does not hold byte for byte at their position."""
+        with self._reading.transaction("BEGIN READ ONLY") as cursor:
+            return self._writing(cursor).not_in_store(records)
 
-    def _build_now(self) -> int:
-        if self._build is None:
+    @contextmanager
+    def _current(self) -> Iterator[Cursor]:
+        """Open a transaction on the build, the one that is live now and stays so until it ends."""
+        if self._beside is None:
+            ensure_live_build(self._database)
+        with _there(self._database.transaction("BEGIN" if self._beside else SHARED)) as cursor:
+            if self._beside is None:
+                self._live = live_build(cursor)
+            cursor.execute(f"SET LOCAL search_path = {self._schema}")
+            yield cursor
+
+    @property
+    def _schema(self) -> str:
+        if self._beside is not None:
+            return self._beside.schema
+        if self._live is None:
             raise IntegrityFault("The projections were not started: read the stored offsets before the first batch.")
-        return self._build
+        return schema(self._live)
+
+    def _writing(self, cursor: Cursor) -> "PostgresWriting":
+        return PostgresWriting(cursor, () if self._beside is None else self._beside.dropped)
 
     def close(self) -> None:
         """Close the connections."""
         self._database.close()
-        self._beside.close()
+        self._reading.close()
 
 
-def _begin(build: int) -> str:
-    return f"BEGIN; SET LOCAL search_path = {schema(build)}; SELECT pg_advisory_xact_lock_shared({SWITCH_LOCK})"
+@contextmanager
+def _there(transaction: AbstractContextManager[Cursor]) -> Iterator[Cursor]:
+    """Tell a build that was switched away, its tables with it, as what it means to a projector."""
+    try:
+        with transaction as cursor:
+            yield cursor
+    except psycopg2.errors.UndefinedTable as error:
+        raise PartitionMoved from error
 
 
 class _Committed:
     """What is known of the streams, read outside of a batch: port `consumers.sequencing.Applied`."""
 
-    def __init__(self, database: Reconnecting, build: int) -> None:
+    def __init__(self, database: Reconnecting, name: str) -> None:
         self._database = database
-        self._begin = f"BEGIN READ ONLY; SET LOCAL search_path = {schema(build)}"
+        self._begin = f"BEGIN READ ONLY; SET LOCAL search_path = {name}"
 
     def stream_states(self, streams: Collection[str]) -> Mapping[str, StreamState]:
         """Give the last applied version of those streams that have one."""
-        with self._database.transaction(self._begin) as cursor:
+        with _there(self._database.transaction(self._begin)) as cursor:
             return _stream_states(cursor, streams)
 
     def parked_streams(self, partitions: Collection[int]) -> Collection[ParkedStream]:
         """Give the streams that are parked in these partitions."""
-        with self._database.transaction(self._begin) as cursor:
+        with _there(self._database.transaction(self._begin)) as cursor:
             return _parked_streams(cursor, partitions)
 
     def applied_hashes(self, positions: Collection[int]) -> Mapping[int, bytes]:
         """Give the leaf hashes of the events applied at these positions."""
-        with self._database.transaction(self._begin) as cursor:
+        with _there(self._database.transaction(self._begin)) as cursor:
             return _applied_hashes(cursor, positions)
 
 
@@ -251,8 +297,9 @@ def _parked_streams(cursor: Cursor, partitions: Collection[int]) -> Collection[P
 
 
 def _applied_hashes(cursor: Cursor, positions: Collection[int]) -> Mapping[int, bytes]:
+    """Ask the event store: nothing is applied that it does not hold byte for byte, and a build being filled has no index yet."""
     cursor.execute(
-        "SELECT position, leaf_hash FROM audit WHERE position = ANY (%s::bigint[])", (array(sorted(positions)),)
+        "SELECT position, leaf_hash FROM ledger.event WHERE position = ANY (%s::bigint[])", (array(sorted(positions)),)
     )
     return {position: bytes(leaf_hash) for position, leaf_hash in cursor.fetchall()}
 
@@ -260,8 +307,9 @@ def _applied_hashes(cursor: Cursor, positions: Collection[int]) -> Mapping[int, 
 class PostgresWriting:
     """Writing within one batch's transaction: port `consumers.applying.Writing`."""
 
-    def __init__(self, cursor: Cursor) -> None:
+    def __init__(self, cursor: Cursor, known_drops: Collection[TopicRecord] = ()) -> None:
         self._cursor = cursor
+        self._known_drops = known_drops
 
     @contextmanager
     def trial(self) -> Iterator[None]:
@@ -300,13 +348,15 @@ class PostgresWriting:
         return unknown
 
     def dropped(self, records: Sequence[Received]) -> Collection[int]:
-        """Give the indexes of those records that the ledger has dropped."""
+        """Give the indexes of those records that the ledger has dropped, as far as it is known here."""
         asked = [
             (index, r.topic, r.partition, r.offset, "-" if r.leaf_hash is None else r.leaf_hash.hex())
             for index, r in enumerate(records)
         ]
         self._cursor.execute(_DROPPED, [array(column) for column in zip(*asked, strict=True)])
-        return {index for (index,) in self._cursor.fetchall()}
+        known = self._known_drops
+        before = {n for n, r in enumerate(records) if TopicRecord(r.topic, r.partition, r.offset, r.leaf_hash) in known}
+        return before.union(index for (index,) in self._cursor.fetchall())
 
     def parked_records(self, stream: str) -> int:
         """Count the records that a stream has parked now."""

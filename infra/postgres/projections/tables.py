@@ -1,4 +1,7 @@
-"""The tables of a build that rows are only ever added to, by the field of `projections.fold.Rows` that fills each."""
+"""The tables of a build: which projection each belongs to, and by which field of `projections.fold.Rows` it is filled."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from infra.postgres.projections.copy_csv import Table
 from projections.audit_trail import AuditRow
@@ -29,3 +32,35 @@ BY_FIELD: dict[str, Table] = {
     "drops": DROPPED,
     "audit": AUDIT,
 }
+
+
+class Projection(NamedTuple):
+    """A projection as people name it: its tables, and the views that rest on them."""
+
+    tables: Sequence[str]
+    views: Sequence[str] = ()
+
+
+PROJECTIONS: Mapping[str, Projection] = {
+    "tier-status": Projection(("partner", "tier", "specialisation")),
+    "loyalty": Projection(("membership",)),
+    "sales": Projection(("sale", "reversal"), ("deal",)),
+    "bonus-journal": Projection(("bonus_line", "balance"), ("posting", "journal")),
+    "audit-trail": Projection(("audit",)),
+}
+"""By their modules in `projections`."""
+
+BOOKKEEPING = ("partition_progress", "stream_version", "parked", "dropped")
+"""The tables that every build has for itself: how far it is."""
+
+
+def projection_of(table: str) -> str:
+    """Name the projection that a table belongs to."""
+    return next((name for name, each in PROJECTIONS.items() if table in each.tables), "bookkeeping")
+
+
+def fields_of(projections: Sequence[str]) -> frozenset[str]:
+    """Give the fields of `Rows` that fill these projections, and what every build has for itself."""
+    wanted = {table for name in projections for table in PROJECTIONS[name].tables}
+    fields = {field for field, table in BY_FIELD.items() if table.name in wanted}
+    return frozenset(fields | {"drops"} | ({"balances"} if "balance" in wanted else set()))

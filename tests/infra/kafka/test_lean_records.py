@@ -57,7 +57,7 @@ def filled(compression: str | None) -> str:
     return topic
 
 
-def read(topic: str, *, lean: bool, starts: Sequence[int] = (0, 0), most: int = 7) -> list[tuple[int, Any, Any, Any]]:
+def read(topic: str, *, lean: bool, starts: Sequence[int] = (0, 0), most: int = 7) -> list[tuple[Any, ...]]:
     consumer = read_committed_consumer(bootstrap(), max_poll_records=most)
     partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
     consumer.assign(partitions)
@@ -70,7 +70,11 @@ def read(topic: str, *, lean: bool, starts: Sequence[int] = (0, 0), most: int = 
     while any(consumer.position(partition) < ends[partition] for partition in partitions):
         for partition, records in consumer.poll(timeout_ms=200).items():
             assert all(isinstance(record, LeanRecord) == lean for record in records)
-            found += [(partition.partition, record.offset, record.key, record.value) for record in records]
+            time = "timestamp_ms" if lean else "timestamp"
+            found += [
+                (partition.partition, record.offset, getattr(record, time), record.key, record.value)
+                for record in records
+            ]
     consumer.close()
     return sorted(found, key=lambda record: record[:2])
 

@@ -1,0 +1,116 @@
+"""A topic read whole, from its beginning to where it ends now, by a consumer without a group: nothing is left on Kafka."""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from kafka import TopicPartition
+from kafka.errors import KafkaError
+
+from domain.errors import ServiceUnreachable
+from infra.kafka.clients import reachable, read_committed_consumer, unreachable
+from infra.kafka.lean_records import LeanRecord, read_lean
+
+POLL_MS = 200
+SILENCE_S = 5.0
+"""After so long without a record, whether Kafka is there at all is asked."""
+ANSWER_MS = 5_000
+CLOSE_MS = 1_000
+FETCH_BYTES = 512 * 1024
+"""Of a partition at a time: partitions come evenly then, and what waits for others stays small."""
+
+
+class WholeTopic:
+    """One reading of a topic. Used by one thread; close it."""
+
+    def __init__(self, bootstrap: str, topic: str, *, max_records: int = 4_000) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._consumer = read_committed_consumer(
+            bootstrap, max_poll_records=max_records, max_partition_fetch_bytes=FETCH_BYTES
+        )
+        read_lean(self._consumer)
+        self._paused: set[int] = set()
+        try:
+            with reachable(bootstrap):
+                numbers = self._consumer.partitions_for_topic(topic)
+                if not numbers:
+                    raise ServiceUnreachable(f"Kafka at {bootstrap} has no topic {topic} (yet); the relay makes it.")
+                partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+                self._consumer.assign(partitions)
+                self._consumer.seek_to_beginning(*partitions)
+                self.ends: dict[int, int] = {
+                    each.partition: end for each, end in self._consumer.end_offsets(partitions).items()
+                }
+        except BaseException:
+            self.close()
+            raise
+        self._heard_at = time.monotonic()
+
+    @property
+    def partitions(self) -> Collection[int]:
+        """The partitions, by number."""
+        return sorted(self.ends)
+
+    def poll(self) -> Mapping[int, Sequence[LeanRecord]]:
+        """Wait a moment for records before the end, by partition.
+
+        Raises:
+            ServiceUnreachable: Kafka does not answer.
+
+        """
+        try:
+            polled = self._consumer.poll(timeout_ms=POLL_MS)
+            if polled:
+                self._heard_at = time.monotonic()
+            elif time.monotonic() - self._heard_at > SILENCE_S:
+                self._consumer.end_offsets([TopicPartition(self._topic, 0)], timeout_ms=ANSWER_MS)
+                self._heard_at = time.monotonic()
+        except KafkaError as error:
+            raise unreachable(self._bootstrap, error) from error
+        before_end: dict[int, Sequence[LeanRecord]] = {}
+        for each, records in polled.items():
+            end = self.ends[each.partition]
+            before_end[each.partition] = (
+                records if records[-1].offset < end else [record for record in records if record.offset < end]
+            )
+        return before_end
+
+    def ended(self) -> Collection[int]:
+        """Give the partitions that were read to where they ended as the reading began."""
+        with reachable(self._bootstrap):
+            return [
+                number
+                for number, end in self.ends.items()
+                if self._consumer.position(TopicPartition(self._topic, number)) >= end
+            ]
+
+    def hold(self, partitions: Collection[int]) -> None:
+        """Read no more of these partitions for now, and of all others again."""
+        wanted = set(partitions)
+        if wanted != self._paused:
+            self._consumer.resume(*self._named(self._paused - wanted))
+            self._consumer.pause(*self._named(wanted - self._paused))
+            self._paused = wanted
+
+    def has_record(self, partition: int, offset: int) -> bool:
+        """Tell whether a committed record stands at an offset now; what was to be read further is lost by asking."""
+        if offset < 0:
+            return False
+        where = TopicPartition(self._topic, partition)
+        with reachable(self._bootstrap):
+            if offset >= self._consumer.end_offsets([where])[where]:
+                return False
+            self._consumer.assign([where])
+            self._consumer.seek(where, offset)
+            while self._consumer.position(where) <= offset:
+                for records in self._consumer.poll(timeout_ms=POLL_MS).values():
+                    return bool(records[0].offset == offset)
+        return False
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
+
+    def _named(self, partitions: Collection[int]) -> list[Any]:
+        return [TopicPartition(self._topic, number) for number in partitions]
