@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import append, bulk_import, deal, decide, models, projector, rebuild, relay, scale_out, verify, visible
+from benchmarks import append, bulk_import, deal, decide, models, projector, rebuild, relay, scale_out, tape, verify, visible
 from benchmarks.machine import durability, machine
 from benchmarks.measuring import Bench, Figure, say, shown
 from tests.servers import servers
@@ -32,6 +32,7 @@ ON_SERVERS: dict[str, Callable[[Bench], None]] = {
     "relay": relay.measure,
     "projector": projector.measure,
     "rebuild": rebuild.measure,
+    "tape": tape.measure,
     "visible": visible.measure,
     "scale-out": scale_out.measure,
     "deal": deal.measure,

@@ -74,6 +74,10 @@ class Frontier:
         """Give the root of the tree as it is now."""
         return joined_root(self._hashes)
 
+    def right_edge(self) -> Sequence[bytes]:
+        """Give the hashes of the complete subtrees that make up the tree (`complete_subtrees(0, size)`), to grow on from later."""
+        return tuple(self._hashes)
+
     def _add(self, joined: bytes, leaves: int) -> None:
         bit = leaves
         while self._size & bit:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eventsourcing.persistence import OperationalError
 from psycopg2.extensions import parse_dsn
@@ -44,6 +45,11 @@ from producers.topics import layouts
 from producers.tree_heads import HeadsTopic
 from projections.queries import ReadModels
 from projections.recorded import Events
+
+if TYPE_CHECKING:
+    from infra.tape.checking import Checked, OnChecked
+    from infra.tape.making import Made, OnProgress
+    from infra.tape.reading import RecordedTape
 
 RELAY, PROJECTOR = "relay", "projector"
 BACKGROUND_PROCESSES = (RELAY, PROJECTOR)
@@ -200,6 +206,56 @@ class Runtime:
             return decide_again(store, head.position, lambda read: on_progress(read, head.position))
         finally:
             store.close()
+
+    def tape_folder(self, named: Path | None) -> Path:
+        """Give the folder of the tape: the one named, or the ledger's own."""
+        return (self.settings.home / "tape" if named is None else named).absolute()
+
+    def make_tape(self, folder: Path, *, anew: bool, on_progress: "OnProgress") -> "Made":
+        """Make a tape of the recorded facts, or top it up."""
+        from infra.kafka.event_source import topic_identity
+        from infra.tape.making import Sources, make
+        from infra.tape.manifest import TapeSource
+
+        endpoints, settings = self.endpoints, self.settings
+        topics = layouts(settings.kafka_partitions, settings.topic_prefix)
+        identity = topic_identity(endpoints.bootstrap_servers, topics.events.name)
+        source = TapeSource(
+            self.ledger_id, identity.cluster_id, identity.topic, identity.topic_id, topics.events.partitions
+        )
+        sources = Sources(
+            source,
+            endpoints.bootstrap_servers,
+            topics.relay_checkpoint.name,
+            endpoints.read_database_url,
+            settings.timezone,
+        )
+        return make(folder, sources, anew=anew, wait_s=settings.wait_timeout_s, say=self.say, on_progress=on_progress)
+
+    def check_tape(self, folder: Path, on_checked: "OnChecked") -> "Checked":
+        """Compare a tape with the ledger, row by row."""
+        from infra.tape.checking import check
+
+        store = PostgresAuditedStore(self.endpoints.read_database_url, self.settings.timezone)
+        try:
+            return check(folder, self.ledger_id, store, on_checked)
+        finally:
+            store.close()
+
+    def tape(self, folder: Path) -> "RecordedTape":
+        """Open a tape of this ledger for a replay (port: `projections.facts_by_stream.RecordedFacts`)."""
+        from infra.tape.reading import RecordedTape
+
+        return RecordedTape.open(folder, self.ledger_id)
+
+    @cached_property
+    def ledger_id(self) -> str:
+        """The ledger's id, by the login that only reads."""
+        tree = PostgresTree(self.endpoints.read_database_url)
+        try:
+            return str(tree.ledger_id())
+        finally:
+            tree.close()
 
     def importer(self) -> tuple[Importer, FeedStaging]:
         """Make an importer and the staging that it uses; close the staging afterwards."""

@@ -16,6 +16,7 @@ EXPECTED = {
     "relay": 2,
     "projector": 3,
     "rebuild": 4,
+    "tape": 5,
     "visible": 4,
     "scale-out": 5,
     "deal": 6,

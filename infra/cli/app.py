@@ -27,6 +27,7 @@ from infra.cli.soak import soak_commands
 from infra.cli.standings import partner_commands, standings_commands
 from infra.cli.story import story_commands
 from infra.cli.subscriptions import subscribe_commands
+from infra.cli.tapes import tape_commands
 from infra.cli.verifications import replay_verification_commands, verification_commands
 from infra.settings import SettingsError
 
@@ -48,6 +49,7 @@ app.add_typer(parked_commands, name="parked")
 audit_commands.registered_commands += verification_commands.registered_commands
 app.add_typer(audit_commands, name="audit")
 replay_commands.registered_commands += replay_verification_commands.registered_commands
+replay_commands.registered_commands += tape_commands.registered_commands
 app.add_typer(replay_commands, name="replay")
 app.add_typer(subscribe_commands, name="subscribe")
 app.add_typer(export_commands, name="export")

@@ -65,10 +65,7 @@ class KafkaEventSource:
 
     def identity(self) -> TopicIdentity:
         """Ask Kafka which topic this is now."""
-        cluster, topic = cluster_id(self._bootstrap), topic_id(self._bootstrap, self._topic)
-        if topic is None:
-            raise _no_topic(self._bootstrap, self._topic)
-        return TopicIdentity(self._topic, cluster, topic)
+        return topic_identity(self._bootstrap, self._topic)
 
     def poll(self) -> Mapping[int, Sequence[SourceRecord]]:
         """Wait a moment for committed records, by partition."""
@@ -182,6 +179,19 @@ class KafkaEventSource:
         if consumer is not None:
             consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
             self._assignment.now(())
+
+
+def topic_identity(bootstrap: str, topic: str) -> TopicIdentity:
+    """Ask Kafka which topic has a name now.
+
+    Raises:
+        ServiceUnreachable: Kafka does not answer, or has no such topic (yet).
+
+    """
+    cluster, found = cluster_id(bootstrap), topic_id(bootstrap, topic)
+    if found is None:
+        raise _no_topic(bootstrap, topic)
+    return TopicIdentity(topic, cluster, found)
 
 
 def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:

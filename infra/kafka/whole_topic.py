@@ -1,13 +1,13 @@
-"""A topic read whole, from its beginning to where it ends now, by a consumer without a group: nothing is left on Kafka."""
+"""A topic read to where it ends now, from its beginning or from offsets, by a consumer without a group: nothing is left on Kafka."""
 
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from kafka import TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 
-from domain.errors import ServiceUnreachable
+from domain.errors import IntegrityFault, ServiceUnreachable
 from infra.kafka.clients import reachable, read_committed_consumer, unreachable
 from infra.kafka.lean_records import LeanRecord, read_lean
 
@@ -21,9 +21,11 @@ FETCH_BYTES = 512 * 1024
 
 
 class WholeTopic:
-    """One reading of a topic. Used by one thread; close it."""
+    """One reading of a topic, whole or from the offsets in `begin`. Used by one thread; close it."""
 
-    def __init__(self, bootstrap: str, topic: str, *, max_records: int = 4_000) -> None:
+    def __init__(
+        self, bootstrap: str, topic: str, *, max_records: int = 4_000, begin: Mapping[int, int] | None = None
+    ) -> None:
         self._bootstrap = bootstrap
         self._topic = topic
         self._consumer = read_committed_consumer(
@@ -39,9 +41,10 @@ class WholeTopic:
                 partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
                 self._consumer.assign(partitions)
                 self._consumer.seek_to_beginning(*partitions)
-                self.ends: dict[int, int] = {
-                    each.partition: end for each, end in self._consumer.end_offsets(partitions).items()
-                }
+                for partition, offset in (begin or {}).items():
+                    self._consumer.seek(TopicPartition(topic, partition), offset)
+                self.ends: dict[int, int] = {}
+                self.look_again()
         except BaseException:
             self.close()
             raise
@@ -66,6 +69,11 @@ class WholeTopic:
             elif time.monotonic() - self._heard_at > SILENCE_S:
                 self._consumer.end_offsets([TopicPartition(self._topic, 0)], timeout_ms=ANSWER_MS)
                 self._heard_at = time.monotonic()
+        except (OffsetOutOfRangeError, LogTruncationError) as error:
+            raise IntegrityFault(
+                f"Kafka has no record at an offset that topic {self._topic} was read up to ({error!r}):"
+                " the topic has lost records; compare it with the store before anything else."
+            ) from error
         except KafkaError as error:
             raise unreachable(self._bootstrap, error) from error
         before_end: dict[int, Sequence[LeanRecord]] = {}
@@ -76,8 +84,15 @@ class WholeTopic:
             )
         return before_end
 
+    def look_again(self) -> None:
+        """Let each partition end where it ends by now."""
+        partitions = self._consumer.assignment()
+        with reachable(self._bootstrap):
+            ends = self._consumer.end_offsets(partitions, timeout_ms=ANSWER_MS)
+        self.ends = {each.partition: end for each, end in ends.items()}
+
     def ended(self) -> Collection[int]:
-        """Give the partitions that were read to where they ended as the reading began."""
+        """Give the partitions that were read to where they ended when that was looked at last."""
         with reachable(self._bootstrap):
             return [
                 number

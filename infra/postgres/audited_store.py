@@ -221,6 +221,14 @@ class PostgresAuditedStore:
         held = {position: bytes(leaf_hash) for position, leaf_hash in rows}
         return [held.get(position) for position in range(first, last + 1)]
 
+    def count_types(self, first: int, last: int, types: Sequence[str]) -> int:
+        """Count the events of some types between two positions, both included."""
+        [(count,)] = self._rows(
+            "SELECT count(*) FROM ledger.event WHERE position BETWEEN %s AND %s AND type = ANY (%s)",
+            (first, last, list(types)),
+        )
+        return int(count)
+
     def hashes_at(self, positions: Sequence[int]) -> list[tuple[int, bytes]]:
         """Give the stored leaf hashes of positions, of those that there are."""
         rows = self._rows("SELECT position, leaf_hash FROM ledger.event WHERE position = ANY (%s)", (list(positions),))
