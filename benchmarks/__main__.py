@@ -16,7 +16,20 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import append, bulk_import, deal, decide, models, projector, rebuild, relay, scale_out, tape, verify, visible
+from benchmarks import (
+    append,
+    bulk_import,
+    deal,
+    decide,
+    models,
+    projector,
+    rebuild,
+    relay,
+    scale_out,
+    tape,
+    verify,
+    visible,
+)
 from benchmarks.machine import durability, machine
 from benchmarks.measuring import Bench, Figure, say, shown
 from tests.servers import servers

@@ -1,6 +1,6 @@
 """A what-if's facts folded by as many processes as wanted; none is left when it ends, whatever ends it.
 
-Each process opens the recorded facts by itself and is given one piece after the other, so that all have work to the end. A
+Each process reads the recorded facts by itself and is given one piece after the other, so that all have work to the end. A
 process ends with whoever started it: its pipe is closed then.
 """
 
@@ -21,9 +21,6 @@ from projections.facts_by_stream import Facts, RecordedFacts
 from projections.what_if import Folded, FoldedPiece, fold_linked, fold_piece
 from projections.what_if_result import Gathering, countries_seated_by_time
 from projections.what_if_rules import Rules
-
-OpenFacts = Callable[[], RecordedFacts]
-"""Opens the recorded facts; it is handed to processes, so it is a function of a module, or a `partial` of one."""
 
 OnFolded = Callable[[int], None]
 """Called with the number of facts folded so far."""
@@ -56,18 +53,17 @@ _JOBS = msgspec.msgpack.Decoder(Job)
 _ANSWERS: msgspec.msgpack.Decoder[Done | Failed] = msgspec.msgpack.Decoder(Done | Failed)
 
 
-def fold_all(open_facts: OpenFacts, sets: Sequence[Rules], workers: int, on_folded: OnFolded) -> Gathering:
-    """Fold all recorded facts under each set of rules.
+def fold_all(recorded: RecordedFacts, sets: Sequence[Rules], workers: int, on_folded: OnFolded) -> Gathering:
+    """Fold all recorded facts, which can be sent to other processes, under each set of rules.
 
     Raises:
         LedgerError: the facts cannot be read, or a process was ended by somebody.
 
     """
-    recorded = open_facts()
     gathering = Gathering(sets)
     whole = countries_seated_by_time(recorded, sets)
     pieces = recorded.pieces()
-    with _Workers(open_facts, sets, whole, min(workers, max(1, len(pieces)))) as processes:
+    with _Workers(recorded, sets, whole, min(workers, max(1, len(pieces)))) as processes:
         for job, done in processes.do([Job(piece, []) for piece in pieces]):
             assert job.piece is not None
             assert done.piece is not None
@@ -86,8 +82,8 @@ class _Worker(NamedTuple):
 class _Workers:
     """Processes at work, seen from the one that started them."""
 
-    def __init__(self, open_facts: OpenFacts, sets: Sequence[Rules], whole: Collection[str], count: int) -> None:
-        self._given = (open_facts, sets, frozenset(whole))
+    def __init__(self, recorded: RecordedFacts, sets: Sequence[Rules], whole: Collection[str], count: int) -> None:
+        self._given = (recorded, sets, frozenset(whole))
         self._count = count
         self._workers: list[_Worker] = []
 
@@ -159,12 +155,11 @@ def _ended(worker: _Worker) -> LedgerError:
     return LedgerError(f"A process of the what-if has ended ({how}); nothing was changed, run it once more.")
 
 
-def work(pipe: Connection, open_facts: OpenFacts, sets: Sequence[Rules], whole: Collection[str]) -> None:
+def work(pipe: Connection, recorded: RecordedFacts, sets: Sequence[Rules], whole: Collection[str]) -> None:
     """Do jobs until the pipe is closed; Ctrl-C is for the process that started this one, which ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()  # facts, events and standings form no cycles, and are freed as they go
     try:
-        recorded = open_facts()
         while True:
             job = _JOBS.decode(pipe.recv_bytes())
             if job.piece is not None:
