@@ -12,8 +12,7 @@ from typing import Protocol
 from domain import decisions
 from domain import events as e
 from domain.aggregates import LedgerEvent, PartnerAggregate, RosterAggregate
-from domain.deal import Deal
-from domain.decisions import ClosedDeal
+from domain.deal import ClosedDeal, Deal
 from domain.errors import InvalidInput, Refused
 from domain.facts import (
     AwardTier,

@@ -1,6 +1,6 @@
 """A fact told as words for a person: what it is, which one, of whom and when."""
 
-from domain.decisions import ClosedDeal
+from domain.deal import ClosedDeal
 from domain.facts import (
     AwardTier,
     ChangeMembership,

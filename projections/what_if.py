@@ -18,6 +18,7 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from domain import decisions
 from domain import events as e
 from domain.aggregates import PartnerAggregate, RosterAggregate
 from domain.batch import roster_of
@@ -28,10 +29,9 @@ from domain.facts import AwardTier, EnrolPartner, ReverseSale, fact_of_values
 from domain.retold import Retold, retold
 from domain.streams import partner_id_of
 from projections.facts_by_stream import Facts
-from projections.queries import Total, TotalsBy
 from projections.told import fact_sentence
 from projections.what_if_rules import Rules
-from projections.what_if_tally import Outcome, RefusedFact, Tally, Totals
+from projections.what_if_tally import Cell, Outcome, RefusedFact, Tally, TallyingDesk, Totals
 
 ATally = TypeVar("ATally", bound=Tally)
 
@@ -72,7 +72,7 @@ class Folded(msgspec.Struct, frozen=True, array_like=True):
     """What partners come to under one set of programmes, in the order folded, and the sums of their bonuses."""
 
     outcomes: list[Outcome]
-    totals: list[tuple[TotalsBy, Total]]
+    cells: list[Cell]
 
 
 class FoldedPiece(msgspec.Struct, frozen=True, array_like=True):
@@ -99,7 +99,7 @@ def fold_piece(facts: Facts, sets: Sequence[Rules], whole_countries: Collection[
                 continue
         stream = read_stream(columns, sets[0].own.lowest_tiers)
         for sums, rules in zip(foldings, sets, strict=True):
-            sums.add(fold_together([stream], rules, Tally))
+            sums.add([fold_alone(stream, rules)])
     return FoldedPiece(len(facts.positions), [sums.folded() for sums in foldings], linked)
 
 
@@ -123,7 +123,7 @@ class _Sums:
             tally.add_to(self._totals)
 
     def folded(self) -> Folded:
-        return Folded(self._outcomes, list(self._totals.all()))
+        return Folded(self._outcomes, self._totals.cells())
 
 
 # --- reading facts ---
@@ -189,6 +189,16 @@ class _Rehearsal(Deciding):
         self.decided.append((partner, events))
         return 0
 
+    def tally_sale(self, partner: PartnerAggregate, desk: TallyingDesk, deal: Closed) -> None:
+        """Decide a deal that is never taken back, of a partner who is linked with nobody; its bonuses go to the desk's tally.
+
+        What a deal and its bonuses are otherwise told by, two events with lines and evidence, takes as long as deciding them.
+        """
+        decisions.decide_sale(desk, deal, self.ledger_date)
+        if desk.events:
+            events, desk.events = desk.events, []
+            self._record(partner, events, "")
+
 
 class _AtHand:
     """Partners, rosters and the deals that are taken back later: port `domain.deciding.AtHand`."""
@@ -233,21 +243,23 @@ class _AtHand:
             self._deal_events[deal_id] = events
 
 
+def fold_alone(stream: Stream, rules: Rules) -> Tally:
+    """Decide the facts of a partner who is linked with nobody, and what is due at the end; give what it comes to."""
+    folding = _Folding([stream], rules, Tally)
+    folding.take_alone(stream)
+    folding.finish()
+    return folding.tallies[stream.partner]
+
+
 def fold_together(streams: Sequence[Stream], rules: Rules, make_tally: Callable[[str, Rules], ATally]) -> list[ATally]:
     """Decide the facts of partners in order of position, and what is due at the end; give what each comes to."""
     folding = _Folding(streams, rules, make_tally)
-    if len(streams) == 1:
-        (only,) = streams
-        folding.take(only.partner, only.positions, only.told)
-    else:
-        facts = sorted(
-            (position, number, n)
-            for number, stream in enumerate(streams)
-            for n, position in enumerate(stream.positions)
-        )
-        for position, number, n in facts:
-            stream = streams[number]
-            folding.take(stream.partner, (position,), (stream.told[n],))
+    facts = sorted(
+        (position, number, n) for number, stream in enumerate(streams) for n, position in enumerate(stream.positions)
+    )
+    for position, number, n in facts:
+        stream = streams[number]
+        folding.take(stream.partner, (position,), (stream.told[n],))
     folding.finish()
     return list(folding.tallies.values())
 
@@ -257,7 +269,8 @@ class _Folding(Generic[ATally]):
 
     def __init__(self, streams: Sequence[Stream], rules: Rules, make_tally: Callable[[str, Rules], ATally]) -> None:
         self._rules = rules
-        self._at_hand = _AtHand(_reversed_deals(streams))
+        self._reversed_deals = _reversed_deals(streams)
+        self._at_hand = _AtHand(self._reversed_deals)
         self._deciding = _Rehearsal(self._at_hand, rules)
         self._begun = 0
         self._next_advance = rules.own.advanced_at[0] if rules.own.advanced_at else None
@@ -265,25 +278,53 @@ class _Folding(Generic[ATally]):
 
     def take(self, partner_id: str, positions: Sequence[int], told: Sequence[Closed | Retold]) -> None:
         """Decide facts of a partner in order of position."""
-        deciding, partners, own = self._deciding, self._at_hand.partners, self.tallies[partner_id]
-        decided = deciding.decided
         for position, fact in zip(positions, told, strict=True):
             if self._next_advance is not None and position > self._next_advance:
                 self._begin_day(position)
             try:
-                partner = partners.get(partner_id)
-                if partner is not None and type(fact) is Closed:
-                    deciding.sale(partner, fact, "")
-                else:
-                    self._decide(partner_id, fact)
+                self._decide(partner_id, fact)
             except (Refused, InvalidInput) as refusal:
-                own.refused.append(RefusedFact(position, partner_id, _what(fact), str(refusal)))
-                decided.clear()
+                self._refuse(partner_id, position, fact, refusal)
+            else:
+                self._tally_decided(position)
+
+    def take_alone(self, stream: Stream) -> None:
+        """Decide all facts of a partner who is linked with nobody: as `take`, with less made of each deal."""
+        tally_sale, decided = self._deciding.tally_sale, self._deciding.decided
+        reversed_deals, next_advance = self._reversed_deals, self._next_advance
+        at: tuple[PartnerAggregate, TallyingDesk] | None = None
+        for position, fact in zip(stream.positions, stream.told, strict=True):
+            if next_advance is not None and position > next_advance:
+                self._begin_day(position)
+                next_advance = self._next_advance
+            if at is None or type(fact) is not Closed or fact.deal_id in reversed_deals:
+                self.take(stream.partner, (position,), (fact,))
+                at = at or self._desk(stream.partner)
                 continue
-            for partner, events in decided:
-                tally = own if partner.standing.partner_id == partner_id else self._tally(partner)
-                tally.take(position, events)
-            decided.clear()
+            try:
+                tally_sale(*at, fact)
+            except (Refused, InvalidInput) as refusal:
+                self._refuse(stream.partner, position, fact, refusal)
+            else:
+                if decided:
+                    self._tally_decided(position)
+
+    def _desk(self, partner_id: str) -> tuple[PartnerAggregate, TallyingDesk] | None:
+        partner = self._at_hand.partners.get(partner_id)
+        if partner is None:
+            return None
+        return partner, TallyingDesk(partner.standing, self._rules.programmes, self.tallies[partner_id])
+
+    def _refuse(self, partner_id: str, position: int, fact: Closed | Retold, refusal: Refused | InvalidInput) -> None:
+        refused = RefusedFact(position, partner_id, _what(fact), str(refusal))
+        self.tallies[partner_id].refused.append(refused)
+        self._deciding.decided.clear()
+
+    def _tally_decided(self, position: int) -> None:
+        decided = self._deciding.decided
+        for partner, events in decided:
+            self._tally(partner).take(position, events)
+        decided.clear()
 
     def finish(self) -> None:
         """Decide what is due up to the ledger's last date."""
@@ -293,7 +334,7 @@ class _Folding(Generic[ATally]):
 
     def _decide(self, partner_id: str, fact: Closed | Retold) -> None:
         if isinstance(fact, Closed):
-            self._at_hand.partner(partner_id)  # refused: a partner that is there was looked at before
+            self._deciding.sale(self._at_hand.partner(partner_id), fact, "")
             return
         if self._rules.time_seats and isinstance(fact.fact, AwardTier) and self._deciding.ledger_date is not None:
             self._seat_by_time(partner_id, self._deciding.ledger_date)
@@ -306,12 +347,9 @@ class _Folding(Generic[ATally]):
         self._decide_due(there, through, self._rules.own.advanced_at[self._begun - 1])
 
     def _decide_due(self, partners: Iterable[PartnerAggregate], through: dt.date, position: int) -> None:
-        decided = self._deciding.decided
         for partner in partners:
             self._deciding.decide_due(partner, through, "")
-        for partner, events in decided:
-            self._tally(partner).take(position, events)
-        decided.clear()
+        self._tally_decided(position)
 
     def _begin_day(self, position: int) -> None:
         """Set the ledger's date to that of the last advance before a position."""

@@ -54,7 +54,7 @@ class Gathering:
     def _take(self, folded: Sequence[Folded]) -> None:
         for each, outcomes, totals in zip(folded, self._outcomes, self._totals, strict=True):
             outcomes.update((outcome.partner, outcome) for outcome in each.outcomes)
-            totals.merge(each.totals)
+            totals.merge(each.cells)
 
     @property
     def linked(self) -> Mapping[str, Sequence[Facts]]:

@@ -5,7 +5,7 @@ are told by the same means. A row cites the position of the fact, or of the adva
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,11 @@ import msgspec
 
 from domain import events as e
 from domain.calendar import quarter_start
+from domain.deal import ClosedDeal
+from domain.decisions.desk import Desk, Earned
+from domain.money import currency_digits, minor_of, to_amount
+from domain.standing import Standing
+from domain.terms import Programmes, Terms
 from projections import loyalty, tier_status
 from projections.queries import Balance, PartnerStanding, SchemeBonus, Total, TotalsBy
 from projections.what_if_rules import Rules
@@ -45,8 +50,10 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     refused: tuple[RefusedFact, ...]
 
 
-_Key = tuple[str, str, str, str, dt.date, bool]
-"""Scheme, currency, tier, family, quarter of the posting date, and whether a reversal caused it."""
+_Key = tuple[str, str, str, dt.date, bool]
+"""Currency, tier, family, quarter of the posting date, and whether a reversal caused it."""
+_Sums = dict[str, list[int]]
+"""By scheme: the amount in minor units, and the number of lines."""
 
 
 class Tally:
@@ -63,7 +70,7 @@ class Tally:
         self._evidence: list[e.TierEvidence | None] = []
         self._held: dict[str, bool] = {}
         self._memberships: list[loyalty.MembershipRow] = []
-        self._money: dict[_Key, list[Any]] = {}
+        self._money: dict[_Key, _Sums] = {}
 
     def take(self, position: int, events: Sequence[e.Event]) -> None:
         """Take what was decided at a position, in order."""
@@ -83,19 +90,19 @@ class Tally:
         """Tell whether what counts from a date is in force as of the date wanted."""
         return on <= self._as_of
 
+    def sums(self, currency: str, tier: str, family: str, posted_on: dt.date, *, clawed_back: bool) -> _Sums:
+        """Give where bonuses of a group are added up."""
+        key = (currency, tier, family, quarter_start(posted_on), clawed_back)
+        sums = self._money.get(key)
+        if sums is None:
+            sums = self._money[key] = {}
+        return sums
+
     def _post(self, event: "_Posting", family: str, *, clawed_back: bool) -> None:
-        posted_on = event.posting_date
-        if posted_on > self._as_of:
-            return
-        quarter, money = quarter_start(posted_on), self._money
-        for line in event.lines:
-            key = (line.scheme, line.currency, line.tier, family, quarter, clawed_back)
-            sums = money.get(key)
-            if sums is None:
-                money[key] = [line.amount, 1]
-            else:
-                sums[0] += line.amount
-                sums[1] += 1
+        if self.counts(event.posting_date):
+            for line in event.lines:
+                sums = self.sums(line.currency, line.tier, family, event.posting_date, clawed_back=clawed_back)
+                post(sums, line.scheme, minor_of(line.amount, currency_digits(line.currency)))
 
     def _clawed_back(self, _position: int, event: e.BonusClawedBack, family: str) -> None:
         self._post(event, family, clawed_back=True)
@@ -145,36 +152,72 @@ class Tally:
             so_far.ended_on,
             so_far.loyalty_days(self._as_of),
             self._balances(),
-            sum(lines for _, lines in self._money.values()),
+            sum(lines for schemes in self._money.values() for _, lines in schemes.values()),
         )
 
     def _balances(self) -> tuple[Balance, ...]:
-        zeros: dict[str, Decimal] = {}
-        sides: dict[tuple[str, bool], Decimal] = {}
-        for (_, currency, _, _, _, clawed_back), (amount, _) in self._money.items():
-            zeros[currency] = zeros.get(currency, amount - amount)  # carries the currency's digits
-            sides[currency, clawed_back] = sides.get((currency, clawed_back), zeros[currency]) + amount
+        sides: dict[str, list[int]] = {}
+        for (currency, _, _, _, clawed_back), schemes in self._money.items():
+            sides.setdefault(currency, [0, 0])[clawed_back] += sum(minor for minor, _ in schemes.values())
         return tuple(
-            Balance(currency, sides.get((currency, False), zero), sides.get((currency, True), zero), zero)
-            for currency, zero in sorted(zeros.items())
+            Balance(currency, *(_amount(each, currency) for each in (*minor, 0)))
+            for currency, minor in sorted(sides.items())
         )
 
     def _bonuses(self) -> tuple[SchemeBonus, ...]:
-        sums: dict[tuple[str, str], tuple[Decimal, int]] = {}
-        for (scheme, currency, *_), (amount, lines) in self._money.items():
-            before, lines_before = sums.get((scheme, currency), (amount - amount, 0))
-            sums[scheme, currency] = before + amount, lines_before + lines
-        return tuple(SchemeBonus(*key, amount, lines) for key, (amount, lines) in sorted(sums.items()))
+        sums: dict[tuple[str, str], list[int]] = {}
+        for (currency, *_), schemes in self._money.items():
+            for scheme, (minor, lines) in schemes.items():
+                sofar = sums.setdefault((scheme, currency), [0, 0])
+                sofar[0] += minor
+                sofar[1] += lines
+        return tuple(
+            SchemeBonus(scheme, currency, _amount(minor, currency), lines)
+            for (scheme, currency), (minor, lines) in sorted(sums.items())
+        )
 
     def add_to(self, totals: "Totals") -> None:
         """Add the partner's bonuses to the sums of many."""
-        if self._enrolled is None:
+        if self._enrolled is not None:
+            totals.add(self._enrolled.country, self._money)
+
+
+def post(sums: _Sums, scheme: str, minor: int) -> None:
+    """Add a line to the sums of its group."""
+    sofar = sums.get(scheme)
+    if sofar is None:
+        sums[scheme] = [minor, 1]
+    else:
+        sofar[0] += minor
+        sofar[1] += 1
+
+
+class TallyingDesk(Desk):
+    """A desk that adds up what a deal earns and makes no events of the deal and its bonuses: nobody reads them in a what-if.
+
+    What else comes of a deal (settlements, transitions, promotions) is kept as events, as on any desk.
+    """
+
+    __slots__ = ("_tally",)
+
+    def __init__(self, standing: Standing, programmes: Programmes, tally: Tally) -> None:
+        super().__init__(standing, programmes)
+        self._tally = tally
+
+    def close_deal(
+        self, deal: ClosedDeal, _terms: Terms, money: tuple[int, Decimal], qualifying: int | None, clock: dt.date
+    ) -> None:
+        """Let a deal change the standing."""
+        self.take_deal(deal, money[0], qualifying, clock)
+
+    def accrue(self, deal: ClosedDeal, _terms: Terms, _amount: Decimal, earned: Earned, clock: dt.date) -> None:
+        """Add up what a deal earns."""
+        if not self._tally.counts(clock):
             return
-        country = self._enrolled.country
-        for (scheme, currency, tier, family, quarter, clawed_back), (amount, lines) in self._money.items():
-            named = f"{quarter.year}-Q{(quarter.month + 2) // 3}"
-            for by, group in zip(GROUPS, (scheme, tier, country, family, named), strict=True):
-                totals.add(by, group, currency, amount, lines, clawed_back=clawed_back)
+        entry, bonuses = earned
+        sums = self._tally.sums(deal.currency, entry.tier, deal.family, clock, clawed_back=False)
+        for bonus in bonuses:
+            post(sums, bonus[0].code, bonus[1])
 
 
 _Posting = e.BonusAccrued | e.BonusClawedBack | e.KickbackSettled
@@ -192,31 +235,70 @@ _TAKES: dict[type[e.Event], Callable[[Tally, int, Any, str], None]] = {
 }
 
 
+_Cell = tuple[str, str, str, str, str, dt.date, bool]
+"""Scheme, country, and the parts of a `_Key`."""
+
+
 class Totals:
-    """Bonuses of many partners, summed by each kind of group."""
+    """Bonuses of many partners: summed by all that groups are made of, and by each kind of group when asked."""
 
-    def __init__(self) -> None:
-        self._sums: dict[tuple[TotalsBy, str, str], list[Any]] = {}
+    def __init__(self, cells: "Iterable[Cell]" = ()) -> None:
+        self._cells: dict[_Cell, list[int]] = {}
+        self.merge(cells)
 
-    def add(self, by: TotalsBy, group: str, currency: str, amount: Decimal, lines: int, *, clawed_back: bool) -> None:
-        """Add an amount of so many lines."""
-        sums = self._sums.get((by, group, currency))
+    def add(self, country: str, money: Mapping[_Key, _Sums]) -> None:
+        """Add the bonuses of a partner of a country."""
+        for key, schemes in money.items():
+            for scheme, (minor, lines) in schemes.items():
+                self._add((scheme, country, *key), minor, lines)
+
+    def _add(self, cell: _Cell, minor: int, lines: int) -> None:
+        sums = self._cells.get(cell)
         if sums is None:
-            zero = amount - amount
-            sums = self._sums[by, group, currency] = [zero, zero, 0]
-        sums[clawed_back] += amount
-        sums[2] += lines
+            self._cells[cell] = [minor, lines]
+        else:
+            sums[0] += minor
+            sums[1] += lines
 
-    def merge(self, totals: Iterable[tuple[TotalsBy, Total]]) -> None:
+    def cells(self) -> "list[Cell]":
+        """Give the sums, to be merged elsewhere."""
+        return [Cell(*cell, *sums) for cell, sums in self._cells.items()]
+
+    def merge(self, cells: "Iterable[Cell]") -> None:
         """Add sums that were made elsewhere."""
-        for by, total in totals:
-            self.add(by, total.group, total.currency, total.accrued, total.lines, clawed_back=False)
-            self.add(by, total.group, total.currency, total.clawed_back, 0, clawed_back=True)
-
-    def all(self) -> Sequence[tuple[TotalsBy, Total]]:
-        """Give the sums, in order of kind, group and currency."""
-        return [(by, Total(group, currency, *sums)) for (by, group, currency), sums in sorted(self._sums.items())]
+        for each in cells:
+            *cell, minor, lines = msgspec.structs.astuple(each)
+            self._add(tuple(cell), minor, lines)
 
     def by(self, by: TotalsBy) -> tuple[Total, ...]:
         """Give the sums of one kind of group, in order of group and currency."""
-        return tuple(total for each, total in self.all() if each == by)
+        groups: dict[tuple[str, str], list[int]] = {}
+        for cell, (minor, lines) in self._cells.items():
+            scheme, country, currency, tier, family, quarter, clawed_back = cell
+            named = f"{quarter.year}-Q{(quarter.month + 2) // 3}"
+            group = dict(zip(GROUPS, (scheme, tier, country, family, named), strict=True))[by]
+            sums = groups.setdefault((group, currency), [0, 0, 0])
+            sums[clawed_back] += minor
+            sums[2] += lines
+        return tuple(
+            Total(group, currency, _amount(accrued, currency), _amount(clawed_back, currency), lines)
+            for (group, currency), (accrued, clawed_back, lines) in sorted(groups.items())
+        )
+
+
+def _amount(minor: int, currency: str) -> Decimal:
+    return to_amount(minor, currency_digits(currency))
+
+
+class Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A sum of bonuses, and all that it can be grouped by."""
+
+    scheme: str
+    country: str
+    currency: str
+    tier: str
+    family: str
+    quarter: dt.date
+    clawed_back: bool
+    minor: int
+    lines: int

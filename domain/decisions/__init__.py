@@ -9,16 +9,16 @@ decided on a copy (`domain.application`).
 from domain.decisions.awards import award_tier, begin_award
 from domain.decisions.enrolment import enrol, enrolment_tier
 from domain.decisions.membership import change_membership
-from domain.decisions.sales import ClosedDeal, record_sale, reverse_sale
+from domain.decisions.sales import decide_sale, record_sale, reverse_sale
 from domain.decisions.time import decide_due
 from domain.decisions.trainings import record_training, revoke_certificate
 
 __all__ = [
-    "ClosedDeal",
     "award_tier",
     "begin_award",
     "change_membership",
     "decide_due",
+    "decide_sale",
     "enrol",
     "enrolment_tier",
     "record_sale",

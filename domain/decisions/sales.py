@@ -2,15 +2,15 @@
 
 import datetime as dt
 from decimal import Decimal
-from typing import Protocol
 
 from domain import events as e
 from domain.calendar import quarter_start
-from domain.deal import Deal
-from domain.decisions.bonuses import clawback_lines, instant_lines, is_settled, quarters_to_settle_again, settle
+from domain.deal import ClosedDeal, Deal
+from domain.decisions.bonuses import clawback_lines, instant_bonuses, is_settled, quarters_to_settle_again, settle
+from domain.decisions.desk import Desk
 from domain.decisions.membership import refuse_after_end
 from domain.decisions.tiers import try_promotion, withdraw
-from domain.decisions.time import opened
+from domain.decisions.time import begin, opened
 from domain.errors import Refused
 from domain.facts import (
     ReverseSale,
@@ -18,40 +18,6 @@ from domain.facts import (
 from domain.money import currency_digits, exactly, format_amount, to_amount, to_minor
 from domain.standing import Standing
 from domain.terms import Programmes, Terms
-
-
-class ClosedDeal(Protocol):
-    """What deciding a deal needs to know of it: a `RecordSale`, or as much as a reader has made of a recorded one."""
-
-    @property
-    def deal_id(self) -> str:
-        """The deal."""
-        ...
-
-    @property
-    def closed_on(self) -> dt.date:
-        """The day the deal was closed."""
-        ...
-
-    @property
-    def family(self) -> str:
-        """The product family."""
-        ...
-
-    @property
-    def amount(self) -> Decimal:
-        """The amount as told."""
-        ...
-
-    @property
-    def currency(self) -> str:
-        """The amount's currency (ISO 4217)."""
-        ...
-
-    @property
-    def source_ref(self) -> str | None:
-        """Where it was told from."""
-        ...
 
 
 def record_sale(
@@ -63,34 +29,24 @@ def record_sale(
         Refused: dated before enrolment or after the end; family, currency or amount cannot be.
 
     """
-    closed_on, deal_id, currency = fact.closed_on, fact.deal_id, fact.currency
+    desk = Desk(standing, programmes)
+    decide_sale(desk, fact, ledger_date)
+    return desk.events
+
+
+def decide_sale(desk: Desk, fact: ClosedDeal, ledger_date: dt.date | None) -> None:
+    """Decide a deal on a desk, which keeps what comes of it; otherwise as `record_sale`."""
+    standing, programmes, closed_on = desk.standing, desk.programmes, fact.closed_on
     terms = programmes.required(closed_on)
     minor, amount = _sale_amount(standing, fact, terms)
-    desk, clock = opened(standing, programmes, ledger_date, closed_on)
-    earning = not (standing.suspensions and standing.suspended_on(closed_on))
-    qualifying = terms.qualifying(minor, currency) if earning else 0
-    sale = e.SaleRecorded(
-        deal_id=deal_id,
-        closed_on=closed_on,
-        family=fact.family,
-        amount=amount,
-        currency=currency,
-        earning=earning,
-        qualifying=to_amount(qualifying, terms.base_digits),
-        base_currency=terms.base_currency,
-        programme=terms.code,
-        clock=clock,
-        source_ref=fact.source_ref,
-    )
-    desk.emit_sale(sale, minor, qualifying)
-    if earning:
-        lines = instant_lines(standing, terms, sale, minor)
-        if lines:
-            desk.emit(
-                e.BonusAccrued(
-                    deal_id=deal_id, closed_on=closed_on, posting_date=clock, programme=terms.code, lines=lines
-                )
-            )
+    clock = begin(desk, ledger_date, closed_on)
+    if standing.suspensions and standing.suspended_on(closed_on):
+        desk.close_deal(fact, terms, (minor, amount), None, clock)
+    else:
+        desk.close_deal(fact, terms, (minor, amount), terms.qualifying(minor, fact.currency), clock)
+        earned = instant_bonuses(standing, terms, fact, minor)
+        if earned:
+            desk.accrue(fact, terms, amount, earned, clock)
         if clock > closed_on and is_settled(closed_on, clock):
             settle(
                 desk,
@@ -98,10 +54,9 @@ def record_sale(
                 settled_on=closed_on,
                 posting_date=clock,
                 cause="sale",
-                cause_id=deal_id,
+                cause_id=fact.deal_id,
             )
     try_promotion(desk, terms if clock == closed_on else programmes.required(clock), clock, by_fact=True)
-    return desk.events
 
 
 def _sale_amount(standing: Standing, fact: ClosedDeal, terms: Terms) -> tuple[int, Decimal]:
