@@ -5,10 +5,46 @@ A partner's standing does not grow with its deals; a deal is put together from i
 
 import datetime as dt
 from collections.abc import Iterable
+from decimal import Decimal
+from typing import Protocol
 
 from domain import events as e
 from domain.errors import IntegrityFault
 from domain.money import currency_digits, minor_of
+
+
+class ClosedDeal(Protocol):
+    """What deciding a deal needs to know of it: a `RecordSale`, or as much as a reader has made of a recorded one."""
+
+    @property
+    def deal_id(self) -> str:
+        """The deal."""
+        ...
+
+    @property
+    def closed_on(self) -> dt.date:
+        """The day the deal was closed."""
+        ...
+
+    @property
+    def family(self) -> str:
+        """The product family."""
+        ...
+
+    @property
+    def amount(self) -> Decimal:
+        """The amount as told."""
+        ...
+
+    @property
+    def currency(self) -> str:
+        """The amount's currency (ISO 4217)."""
+        ...
+
+    @property
+    def source_ref(self) -> str | None:
+        """Where it was told from."""
+        ...
 
 
 class Deal:

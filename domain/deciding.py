@@ -12,7 +12,7 @@ from typing import Protocol
 from domain import decisions
 from domain import events as e
 from domain.aggregates import LedgerEvent, PartnerAggregate, RosterAggregate
-from domain.deal import Deal
+from domain.deal import ClosedDeal, Deal
 from domain.errors import InvalidInput, Refused
 from domain.facts import (
     AwardTier,
@@ -83,14 +83,12 @@ class Deciding:
             Refused, InvalidInput: the rules say no; nothing is left of the fact.
 
         """
+        if isinstance(fact, RecordSale):
+            return self.sale(self._at_hand.partner(partner_id), fact, command_id)
         if isinstance(fact, EnrolPartner):
             return self._enrol(fact, command_id)
         partner = self._at_hand.partner(partner_id)
         programmes, ledger_date = self.programmes, self.ledger_date
-        if isinstance(fact, RecordSale):
-            events = decisions.record_sale(partner.standing, fact, programmes, ledger_date)
-            self._at_hand.note_sold(fact.deal_id, events)
-            return self._record(partner, events, command_id, e.SaleRecorded)
         if isinstance(fact, RecordTraining):
             events = decisions.record_training(partner.standing, fact, person, programmes, ledger_date)
             return self._record(partner, events, command_id, e.TrainingCompleted)
@@ -105,6 +103,12 @@ class Deciding:
             events = decisions.change_membership(partner.standing, fact, programmes, ledger_date)
             return self._record(partner, events, command_id, _MEMBERSHIP_EVENTS[fact.change])
         raise TypeError(f"{type(fact).__name__} is not a fact about a partner")
+
+    def sale(self, partner: PartnerAggregate, fact: ClosedDeal, command_id: str) -> tuple[str, int]:
+        """Decide a deal of a partner who is at hand; otherwise as `decide`, which comes here with a `RecordSale`."""
+        events = decisions.record_sale(partner.standing, fact, self.programmes, self.ledger_date)
+        self._at_hand.note_sold(fact.deal_id, events)
+        return self._record(partner, events, command_id, e.SaleRecorded)
 
     def decide_due(self, partner: PartnerAggregate, through: dt.date, command_id: str) -> None:
         """Decide what time alone does to a partner up to a date."""
@@ -160,7 +164,23 @@ class Deciding:
         command_id: str,
         fact_type: type[e.Event] | None = None,
     ) -> tuple[str, int]:
-        """Give a partner's events their place in its stream; give where the fact's own event stands."""
+        """Record a partner's events and what they change in its country's roster; give where the fact's own event stands."""
+        fact_version = self.place(partner, events, command_id, fact_type)
+        if partner.seat_now() != partner.seat:
+            self._change_seat(partner, events, command_id)
+        return partner.id, fact_version
+
+    def place(
+        self,
+        partner: PartnerAggregate,
+        events: Sequence[e.Event],
+        command_id: str,
+        fact_type: type[e.Event] | None = None,
+    ) -> int:
+        """Give a partner's events their places in its stream; give the version of the fact's own event.
+
+        Who only wants to know what is decided (`projections.what_if`) does something else with it.
+        """
         version = fact_version = partner.version
         append = self.events.append
         for event in events:
@@ -169,9 +189,7 @@ class Deciding:
             if type(event) is fact_type:
                 fact_version = version
         partner.version = version
-        if partner.seat_now() != partner.seat:
-            self._change_seat(partner, events, command_id)
-        return partner.id, fact_version
+        return fact_version
 
     def _change_seat(self, partner: PartnerAggregate, events: Sequence[e.Event], command_id: str) -> None:
         """Keep the roster of the country up to what the partner holds now."""

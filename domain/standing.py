@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from domain import events as e
 from domain.calendar import quarter_start
+from domain.deal import ClosedDeal
 from domain.loyalty import Suspension
 from domain.money import currency_digits, minor_of
 
@@ -307,19 +308,18 @@ def _quarter(standing: Standing, closed_on: dt.date) -> Quarter:
     return quarter
 
 
-def take_sale(standing: Standing, event: e.SaleRecorded, net: int, qualifying: int) -> None:
-    """Apply a deal whose amount and qualifying amount are known in minor units."""
-    if event.clock > standing.clock:
-        standing.clock = event.clock
-    if event.earning:
-        closed_on = event.closed_on
-        standing.revenue.add(closed_on, qualifying)
-        _quarter(standing, closed_on).add(event.family, event.currency, net, qualifying)
+def take_earning(standing: Standing, deal: ClosedDeal, net: int, qualifying: int) -> None:
+    """Take a deal that earns, whose amount and qualifying amount are known in minor units."""
+    closed_on = deal.closed_on
+    standing.revenue.add(closed_on, qualifying)
+    _quarter(standing, closed_on).add(deal.family, deal.currency, net, qualifying)
 
 
 def _sale(standing: Standing, event: e.SaleRecorded) -> None:
-    net = minor_of(event.amount, currency_digits(event.currency))
-    take_sale(standing, event, net, minor_of(event.qualifying, currency_digits(event.base_currency)))
+    standing.clock = max(standing.clock, event.clock)
+    if event.earning:
+        net = minor_of(event.amount, currency_digits(event.currency))
+        take_earning(standing, event, net, minor_of(event.qualifying, currency_digits(event.base_currency)))
 
 
 def _reversal(standing: Standing, event: e.SaleReversed) -> None:

@@ -47,6 +47,8 @@ from projections.queries import ReadModels
 from projections.recorded import Events
 
 if TYPE_CHECKING:
+    from infra.replay.rehearsing import Rehearsal, Request
+    from infra.replay.rehearsing import Telling as Rehearsing
     from infra.tape.checking import Checked, OnChecked
     from infra.tape.making import Made, OnProgress
     from infra.tape.reading import RecordedTape
@@ -248,6 +250,15 @@ class Runtime:
 
         return RecordedTape.open(folder, self.ledger_id)
 
+    def what_if(self, request: "Request", telling: "Rehearsing") -> "list[Rehearsal]":
+        """Decide the facts of a tape under other programmes, and hold what comes of it against the projections."""
+        from infra.replay.rehearsing import Live, rehearse
+
+        recorded = self.tape(request.tape)
+        telling.stage("Waiting for the projections", recorded.manifest.position)
+        self.wait_until_projected(telling.note, recorded.position)
+        return rehearse(recorded, recorded.manifest.facts, Live(self.read_models, self.events), request, telling)
+
     @cached_property
     def ledger_id(self) -> str:
         """The ledger's id, by the login that only reads."""
@@ -284,28 +295,29 @@ class Runtime:
         store: LedgerStore = self.ledger.recorder  # type: ignore[assignment]  # our factory makes no other recorder
         return store.head().position
 
-    def wait_until_projected(self, on_wait: OnWait) -> int:
-        """Wait until the projections have applied (or parked) what the store holds now; give that position.
+    def wait_until_projected(self, on_wait: OnWait, position: int | None = None) -> int:
+        """Wait until the projections have applied (or parked) what the store holds now, or all up to a position; give it.
 
         Raises:
             ServiceUnreachable: nothing moved for `wait_timeout_s`; what was recorded is safe.
 
         """
         try:
-            return self._wait_until_projected(on_wait)
+            return self._wait_until_projected(on_wait, position)
         except ServiceUnreachable:
             self._give_up_if_stopped()
             raise
 
-    def _wait_until_projected(self, on_wait: OnWait) -> int:
-        target = self.last_position()
+    def _wait_until_projected(self, on_wait: OnWait, position: int | None) -> int:
+        target = self.last_position() if position is None else position
         seen, moved = -1, time.monotonic()
         pause_s = 0.01
         while True:
             standing = self.read_models.standing()
             reached = standing.applied + standing.waiting
             on_wait(min(reached, target), target)
-            if reached >= target:
+            # More than a position may be applied before all up to it is: partitions do not wait for one another.
+            if reached >= (target if position is None else max(target, standing.position)):
                 return target
             self._check_background()
             if reached != seen:

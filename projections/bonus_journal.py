@@ -12,7 +12,6 @@ from typing import Literal, NamedTuple
 
 from domain.errors import IntegrityFault
 from domain.events import BonusAccrued, BonusClawedBack, KickbackSettled
-from projections.recorded import Recorded
 from projections.row import Row
 
 Category = Literal["accrued", "clawed_back", "paid"]
@@ -61,7 +60,7 @@ def line_id(position: int, n: int) -> str:
     return f"L{position}-{n}"
 
 
-def bonus_lines(at: Recorded, partner: str, event: BonusEvent) -> list[BonusLine]:
+def bonus_lines(position: int, partner: str, event: BonusEvent) -> list[BonusLine]:
     """Give the lines of an accrual, a clawback or a settlement (rules.md, Balances: which category they are in).
 
     Raises:
@@ -79,7 +78,6 @@ def bonus_lines(at: Recorded, partner: str, event: BonusEvent) -> list[BonusLine
             cause = event.cause_id
             if event.cause == "reversal":
                 category = "clawed_back"
-    position = at.envelope.position
     kind = type(event).__name__
     for line in event.lines:
         if not line.amount or not line.amount.is_finite():

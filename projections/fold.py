@@ -92,22 +92,22 @@ def _partner(at: Recorded) -> str:
 
 
 def _enrolled(rows: Rows, at: Recorded, event: PartnerEnrolled) -> None:
-    partner = _partner(at)
-    rows.partners.append(tier_status.partner_row(at, partner, event))
-    rows.tiers.append(tier_status.first_tier(at, partner, event))
-    rows.memberships.append(loyalty.enrolment(at, partner, event))
+    partner, position = _partner(at), at.envelope.position
+    rows.partners.append(tier_status.partner_row(position, partner, event))
+    rows.tiers.append(tier_status.first_tier(position, partner, event))
+    rows.memberships.append(loyalty.enrolment(position, partner, event))
 
 
 def _membership(rows: Rows, at: Recorded, event: MembershipSuspended | MembershipResumed | MembershipEnded) -> None:
-    rows.memberships.append(loyalty.membership_change(at, _partner(at), event))
+    rows.memberships.append(loyalty.membership_change(at.envelope.position, _partner(at), event))
 
 
 def _tier(rows: Rows, at: Recorded, event: TierChanged) -> None:
-    rows.tiers.append(tier_status.tier_change(at, _partner(at), event))
+    rows.tiers.append(tier_status.tier_change(at.envelope.position, _partner(at), event))
 
 
 def _specialisation(rows: Rows, at: Recorded, event: SpecialisationAwarded | SpecialisationLapsed) -> None:
-    rows.specialisations.append(tier_status.specialisation_change(at, _partner(at), event))
+    rows.specialisations.append(tier_status.specialisation_change(at.envelope.position, _partner(at), event))
 
 
 def _sale(rows: Rows, at: Recorded, event: SaleRecorded) -> None:
@@ -119,7 +119,7 @@ def _reversal(rows: Rows, at: Recorded, event: SaleReversed) -> None:
 
 
 def _bonus(rows: Rows, at: Recorded, event: BonusEvent) -> None:
-    rows.lines += bonus_lines(at, _partner(at), event)
+    rows.lines += bonus_lines(at.envelope.position, _partner(at), event)
 
 
 def _dropped(rows: Rows, at: Recorded, event: RecordDropped) -> None:

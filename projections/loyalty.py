@@ -8,7 +8,6 @@ from typing import Literal
 from domain.errors import IntegrityFault
 from domain.events import MembershipEnded, MembershipResumed, MembershipSuspended, PartnerEnrolled
 from domain.loyalty import Suspension, loyalty_days
-from projections.recorded import Recorded
 from projections.row import Row
 
 Change = Literal["enrolled", "suspended", "resumed", "ended"]
@@ -24,13 +23,13 @@ class MembershipRow(Row, frozen=True, array_like=True, gc=False):
     reason: str | None
 
 
-def enrolment(at: Recorded, partner: str, event: PartnerEnrolled) -> MembershipRow:
+def enrolment(position: int, partner: str, event: PartnerEnrolled) -> MembershipRow:
     """Give the first row of a membership."""
-    return MembershipRow(at.envelope.position, partner, "enrolled", event.enrolled_on, None)
+    return MembershipRow(position, partner, "enrolled", event.enrolled_on, None)
 
 
 def membership_change(
-    at: Recorded, partner: str, event: MembershipSuspended | MembershipResumed | MembershipEnded
+    position: int, partner: str, event: MembershipSuspended | MembershipResumed | MembershipEnded
 ) -> MembershipRow:
     """Give the row of a suspension, a resumption or an end."""
     change: Change
@@ -41,7 +40,7 @@ def membership_change(
             change = "resumed"
         case MembershipEnded():
             change = "ended"
-    return MembershipRow(at.envelope.position, partner, change, event.effective_on, event.reason)
+    return MembershipRow(position, partner, change, event.effective_on, event.reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from projections.audit_trail import AuditRow
 from projections.bonus_journal import BonusLine
@@ -108,8 +108,18 @@ class LinesAnswer:
     lines: tuple[BonusLine, ...]
 
 
-TotalsBy = Literal["scheme", "tier", "quarter", "country"]
-"""What bonus totals can be summed by; a quarter is that of the posting date."""
+TotalsBy = Literal["scheme", "tier", "quarter", "country", "family"]
+"""What bonus totals can be summed by; a quarter is that of the posting date. What is paid on a quarter and not on a deal has
+no family: it is the group `(kickbacks)`."""
+
+
+class SchemeBonus(NamedTuple):
+    """One partner's bonus lines of a scheme in a currency, added up."""
+
+    scheme: str
+    currency: str
+    amount: Decimal
+    lines: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +218,12 @@ class ReadModels(Protocol):
 
     def lines(self, partner_id: str, as_of: dt.date | None = None, *, up_to_position: int | None = None) -> LinesAnswer:
         """Give one partner's bonus lines with a posting date up to the date."""
+        ...
+
+    def scheme_bonuses(
+        self, as_of: dt.date, *, up_to_position: int | None = None
+    ) -> Mapping[str, Sequence[SchemeBonus]]:
+        """Sum each partner's bonus lines with a posting date up to a date, by scheme and currency, in order of these."""
         ...
 
     def journal(self, as_of: dt.date | None = None, *, up_to_position: int | None = None) -> BonusJournal:

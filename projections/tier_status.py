@@ -7,7 +7,6 @@ position, is the last row with `effective_on` and `position` up to them (rules.m
 import datetime as dt
 
 from domain.events import PartnerEnrolled, SpecialisationAwarded, SpecialisationLapsed, TierChanged
-from projections.recorded import Recorded
 from projections.row import Row
 
 
@@ -47,10 +46,10 @@ class SpecialisationRow(Row, frozen=True, array_like=True, gc=False):
     programme: str
 
 
-def partner_row(at: Recorded, partner: str, event: PartnerEnrolled) -> PartnerRow:
+def partner_row(position: int, partner: str, event: PartnerEnrolled) -> PartnerRow:
     """Give the row of a partner just enrolled."""
     return PartnerRow(
-        at.envelope.position,
+        position,
         partner,
         event.name,
         event.country,
@@ -60,10 +59,10 @@ def partner_row(at: Recorded, partner: str, event: PartnerEnrolled) -> PartnerRo
     )
 
 
-def first_tier(at: Recorded, partner: str, event: PartnerEnrolled) -> TierRow:
+def first_tier(position: int, partner: str, event: PartnerEnrolled) -> TierRow:
     """Give the tier of enrolment. It counts at the start of its own day already, so it is not `by_fact`."""
     return TierRow(
-        at.envelope.position,
+        position,
         partner,
         event.enrolled_on,
         event.tier,
@@ -73,10 +72,10 @@ def first_tier(at: Recorded, partner: str, event: PartnerEnrolled) -> TierRow:
     )
 
 
-def tier_change(at: Recorded, partner: str, event: TierChanged) -> TierRow:
+def tier_change(position: int, partner: str, event: TierChanged) -> TierRow:
     """Give the tier that a change led to."""
     return TierRow(
-        at.envelope.position,
+        position,
         partner,
         event.effective_on,
         event.to_tier,
@@ -87,11 +86,11 @@ def tier_change(at: Recorded, partner: str, event: TierChanged) -> TierRow:
 
 
 def specialisation_change(
-    at: Recorded, partner: str, event: SpecialisationAwarded | SpecialisationLapsed
+    position: int, partner: str, event: SpecialisationAwarded | SpecialisationLapsed
 ) -> SpecialisationRow:
     """Give the row of a specialisation awarded or lapsed."""
     return SpecialisationRow(
-        at.envelope.position,
+        position,
         partner,
         event.specialisation,
         event.effective_on,

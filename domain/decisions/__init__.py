@@ -9,7 +9,7 @@ decided on a copy (`domain.application`).
 from domain.decisions.awards import award_tier, begin_award
 from domain.decisions.enrolment import enrol, enrolment_tier
 from domain.decisions.membership import change_membership
-from domain.decisions.sales import record_sale, reverse_sale
+from domain.decisions.sales import decide_sale, record_sale, reverse_sale
 from domain.decisions.time import decide_due
 from domain.decisions.trainings import record_training, revoke_certificate
 
@@ -18,6 +18,7 @@ __all__ = [
     "begin_award",
     "change_membership",
     "decide_due",
+    "decide_sale",
     "enrol",
     "enrolment_tier",
     "record_sale",

@@ -5,52 +5,38 @@ from typing import Literal
 
 from domain import events as e
 from domain.calendar import next_quarter, quarter_start
-from domain.deal import Deal
-from domain.decisions.desk import Desk
+from domain.deal import ClosedDeal, Deal
+from domain.decisions.desk import Desk, Earned, InstantBonus
 from domain.loyalty import loyalty_years
-from domain.money import ZERO, currency_digits, divide_half_up, to_amount
+from domain.money import currency_digits, divide_half_up, to_amount
 from domain.standing import Quarter, Standing
 from domain.terms import KickbackTerms, Terms
 
 BASIS_POINTS = 10_000
 
 
-def instant_lines(standing: Standing, terms: Terms, sale: e.SaleRecorded, minor: int) -> tuple[e.Line, ...]:
-    """Give the lines that a sale of an amount in minor units earns, by what was in force at the start of its day."""
-    entry = standing.tier_at_start_of(sale.closed_on)
-    schemes = terms.instant_by_family[sale.family]
+def instant_bonuses(standing: Standing, terms: Terms, deal: ClosedDeal, minor: int) -> Earned | None:
+    """Give what a deal of an amount in minor units earns, by what was in force at the start of its day; None for nothing."""
+    closed_on = deal.closed_on
+    entry = standing.tier_at_start_of(closed_on)
+    schemes = terms.instant_by_family[deal.family]
     if entry is None or not schemes:
-        return ()
-    closed_on, currency, tier = sale.closed_on, sale.currency, entry.tier
-    digits = terms.currency_digits[currency]
-    lines = []
+        return None
+    bonuses: list[InstantBonus] = []
     for scheme in schemes:
         specialisation = scheme.specialisation
         if specialisation is not None and standing.held_at_start_of(specialisation, closed_on) is None:
             continue
         years = None
         if scheme.rate_bp is not None:
-            rate = scheme.rate_bp.get(tier, 0)
+            rate = scheme.rate_bp.get(entry.tier, 0)
         else:
             years = loyalty_years(standing.enrolled_on, standing.suspensions, closed_on)
             rate = scheme.loyalty_rate(years)
         amount = divide_half_up(minor * rate, BASIS_POINTS) if rate else 0
         if amount:
-            lines.append(
-                e.Line(
-                    scheme=scheme.code,
-                    amount=to_amount(amount, digits),
-                    currency=currency,
-                    basis=sale.amount,
-                    rate_bp=rate,
-                    before=ZERO[digits],
-                    tier=tier,
-                    tier_since=entry.effective_on,
-                    specialisation=specialisation,
-                    loyalty_years=years,
-                )
-            )
-    return tuple(lines)
+            bonuses.append((scheme, amount, rate, years))
+    return (entry, bonuses) if bonuses else None
 
 
 def clawback_lines(deal: Deal, net: int) -> tuple[e.Line, ...]:

@@ -1,11 +1,20 @@
 """The desk on which one fact, or what time does, is decided for one partner: the standing and the events so far."""
 
 import datetime as dt
+from decimal import Decimal
 
 from domain import events as e
 from domain.calendar import add_months
-from domain.standing import CHANGES, Standing, take_sale
-from domain.terms import Programmes, Terms
+from domain.deal import ClosedDeal
+from domain.money import ZERO, to_amount
+from domain.standing import CHANGES, Standing, TierEntry, take_earning
+from domain.terms import InstantTerms, Programmes, Terms
+
+InstantBonus = tuple[InstantTerms, int, int, int | None]
+"""The scheme, the amount in minor units, the rate in basis points, and the full years of loyalty where the scheme looks at them."""
+
+Earned = tuple[TierEntry, list[InstantBonus]]
+"""The instant bonuses that a deal earns, and the tier held at the start of its day."""
 
 
 class Desk:
@@ -25,10 +34,64 @@ class Desk:
         if change is not None:
             change(self.standing, event)
 
-    def emit_sale(self, sale: e.SaleRecorded, net: int, qualifying: int) -> None:
-        """Record a deal whose amounts are at hand in minor units; reading them from it again would take a twentieth longer."""
-        self.events.append(sale)
-        take_sale(self.standing, sale, net, qualifying)
+    def close_deal(
+        self, deal: ClosedDeal, terms: Terms, money: tuple[int, Decimal], qualifying: int | None, clock: dt.date
+    ) -> None:
+        """Record a deal as closed. Its amount is given in minor units and exactly; `qualifying` is None where it does not earn.
+
+        The amounts are at hand in minor units: reading them from the event again would take a twentieth longer.
+        """
+        minor, amount = money
+        self.events.append(
+            e.SaleRecorded(
+                deal_id=deal.deal_id,
+                closed_on=deal.closed_on,
+                family=deal.family,
+                amount=amount,
+                currency=deal.currency,
+                earning=qualifying is not None,
+                qualifying=to_amount(qualifying or 0, terms.base_digits),
+                base_currency=terms.base_currency,
+                programme=terms.code,
+                clock=clock,
+                source_ref=deal.source_ref,
+            )
+        )
+        self.take_deal(deal, minor, qualifying, clock)
+
+    def take_deal(self, deal: ClosedDeal, minor: int, qualifying: int | None, clock: dt.date) -> None:
+        """Let a deal change the standing."""
+        if clock > self.standing.clock:
+            self.standing.clock = clock
+        if qualifying is not None:
+            take_earning(self.standing, deal, minor, qualifying)
+
+    def accrue(self, deal: ClosedDeal, terms: Terms, amount: Decimal, earned: Earned, clock: dt.date) -> None:
+        """Record the instant bonuses that a deal of an amount earns; they change nothing that decisions look at."""
+        entry, bonuses = earned
+        digits, currency = terms.currency_digits[deal.currency], deal.currency
+        lines = tuple(
+            [
+                e.Line(
+                    scheme=scheme.code,
+                    amount=to_amount(minor, digits),
+                    currency=currency,
+                    basis=amount,
+                    rate_bp=rate_bp,
+                    before=ZERO[digits],
+                    tier=entry.tier,
+                    tier_since=entry.effective_on,
+                    specialisation=scheme.specialisation,
+                    loyalty_years=years,
+                )
+                for scheme, minor, rate_bp, years in bonuses
+            ]
+        )
+        self.events.append(
+            e.BonusAccrued(
+                deal_id=deal.deal_id, closed_on=deal.closed_on, posting_date=clock, programme=terms.code, lines=lines
+            )
+        )
 
 
 def window_after(terms: Terms, on: dt.date) -> dt.date:

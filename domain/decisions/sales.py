@@ -5,14 +5,14 @@ from decimal import Decimal
 
 from domain import events as e
 from domain.calendar import quarter_start
-from domain.deal import Deal
-from domain.decisions.bonuses import clawback_lines, instant_lines, is_settled, quarters_to_settle_again, settle
+from domain.deal import ClosedDeal, Deal
+from domain.decisions.bonuses import clawback_lines, instant_bonuses, is_settled, quarters_to_settle_again, settle
+from domain.decisions.desk import Desk
 from domain.decisions.membership import refuse_after_end
 from domain.decisions.tiers import try_promotion, withdraw
-from domain.decisions.time import opened
+from domain.decisions.time import begin, opened
 from domain.errors import Refused
 from domain.facts import (
-    RecordSale,
     ReverseSale,
 )
 from domain.money import currency_digits, exactly, format_amount, to_amount, to_minor
@@ -21,7 +21,7 @@ from domain.terms import Programmes, Terms
 
 
 def record_sale(
-    standing: Standing, fact: RecordSale, programmes: Programmes, ledger_date: dt.date | None
+    standing: Standing, fact: ClosedDeal, programmes: Programmes, ledger_date: dt.date | None
 ) -> list[e.Event]:
     """Record a deal: its instant bonuses, what it changes in a settled quarter, and the promotion it may bring.
 
@@ -29,34 +29,24 @@ def record_sale(
         Refused: dated before enrolment or after the end; family, currency or amount cannot be.
 
     """
-    closed_on, deal_id, currency = fact.closed_on, fact.deal_id, fact.currency
+    desk = Desk(standing, programmes)
+    decide_sale(desk, fact, ledger_date)
+    return desk.events
+
+
+def decide_sale(desk: Desk, fact: ClosedDeal, ledger_date: dt.date | None) -> None:
+    """Decide a deal on a desk, which keeps what comes of it; otherwise as `record_sale`."""
+    standing, programmes, closed_on = desk.standing, desk.programmes, fact.closed_on
     terms = programmes.required(closed_on)
     minor, amount = _sale_amount(standing, fact, terms)
-    desk, clock = opened(standing, programmes, ledger_date, closed_on)
-    earning = not (standing.suspensions and standing.suspended_on(closed_on))
-    qualifying = terms.qualifying(minor, currency) if earning else 0
-    sale = e.SaleRecorded(
-        deal_id=deal_id,
-        closed_on=closed_on,
-        family=fact.family,
-        amount=amount,
-        currency=currency,
-        earning=earning,
-        qualifying=to_amount(qualifying, terms.base_digits),
-        base_currency=terms.base_currency,
-        programme=terms.code,
-        clock=clock,
-        source_ref=fact.source_ref,
-    )
-    desk.emit_sale(sale, minor, qualifying)
-    if earning:
-        lines = instant_lines(standing, terms, sale, minor)
-        if lines:
-            desk.emit(
-                e.BonusAccrued(
-                    deal_id=deal_id, closed_on=closed_on, posting_date=clock, programme=terms.code, lines=lines
-                )
-            )
+    clock = begin(desk, ledger_date, closed_on)
+    if standing.suspensions and standing.suspended_on(closed_on):
+        desk.close_deal(fact, terms, (minor, amount), None, clock)
+    else:
+        desk.close_deal(fact, terms, (minor, amount), terms.qualifying(minor, fact.currency), clock)
+        earned = instant_bonuses(standing, terms, fact, minor)
+        if earned:
+            desk.accrue(fact, terms, amount, earned, clock)
         if clock > closed_on and is_settled(closed_on, clock):
             settle(
                 desk,
@@ -64,13 +54,12 @@ def record_sale(
                 settled_on=closed_on,
                 posting_date=clock,
                 cause="sale",
-                cause_id=deal_id,
+                cause_id=fact.deal_id,
             )
     try_promotion(desk, terms if clock == closed_on else programmes.required(clock), clock, by_fact=True)
-    return desk.events
 
 
-def _sale_amount(standing: Standing, fact: RecordSale, terms: Terms) -> tuple[int, Decimal]:
+def _sale_amount(standing: Standing, fact: ClosedDeal, terms: Terms) -> tuple[int, Decimal]:
     """Check a sale against its partner and the programme on its date; give its amount, in minor units too."""
     if fact.closed_on < standing.enrolled_on:
         raise Refused(

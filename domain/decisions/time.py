@@ -79,15 +79,20 @@ def decide_due(standing: Standing, programmes: Programmes, through: dt.date) -> 
     return desk.events
 
 
-def opened(
-    standing: Standing, programmes: Programmes, ledger_date: dt.date | None, on: dt.date
-) -> tuple[Desk, dt.date]:
-    """Decide what is due before a fact of a date is handled; give the desk and the clock the fact is handled at."""
-    desk = Desk(standing, programmes)
-    clock = standing.clock
+def begin(desk: Desk, ledger_date: dt.date | None, on: dt.date) -> dt.date:
+    """Decide what is due before a fact of a date is handled; give the clock the fact is handled at."""
+    clock = desk.standing.clock
     if ledger_date is not None and ledger_date > clock:
         clock = ledger_date
     if on > clock:
         clock = on
     catch_up(desk, clock)
-    return desk, clock
+    return clock
+
+
+def opened(
+    standing: Standing, programmes: Programmes, ledger_date: dt.date | None, on: dt.date
+) -> tuple[Desk, dt.date]:
+    """Give a desk on which what is due before a fact of a date is decided, and the clock the fact is handled at."""
+    desk = Desk(standing, programmes)
+    return desk, begin(desk, ledger_date, on)

@@ -29,6 +29,7 @@ from infra.cli.story import story_commands
 from infra.cli.subscriptions import subscribe_commands
 from infra.cli.tapes import tape_commands
 from infra.cli.verifications import replay_verification_commands, verification_commands
+from infra.cli.what_if import what_if_commands
 from infra.settings import SettingsError
 
 app = typer.Typer(
@@ -48,8 +49,9 @@ app.add_typer(programme_commands, name="programme")
 app.add_typer(parked_commands, name="parked")
 audit_commands.registered_commands += verification_commands.registered_commands
 app.add_typer(audit_commands, name="audit")
-replay_commands.registered_commands += tape_commands.registered_commands
 replay_commands.registered_commands += replay_verification_commands.registered_commands
+replay_commands.registered_commands += tape_commands.registered_commands
+replay_commands.registered_commands += what_if_commands.registered_commands
 app.add_typer(replay_commands, name="replay")
 app.add_typer(subscribe_commands, name="subscribe")
 app.add_typer(export_commands, name="export")

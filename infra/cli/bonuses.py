@@ -33,6 +33,7 @@ class By(StrEnum):
     TIER = "tier"
     QUARTER = "quarter"
     COUNTRY = "country"
+    FAMILY = "family"
 
 
 @bonus_commands.command("lines")
@@ -116,7 +117,7 @@ def totals(
     known_at: KnownAt = None,
     json: Json = False,
 ) -> None:
-    """Sum bonus lines by scheme, tier, quarter or country, per currency.
+    """Sum bonus lines by scheme, tier, quarter, country or family, per currency. What is paid on a quarter has no family.
 
     Example: partner-ledger bonus totals --from 2012-01-01 --to 2012-12-31 --by quarter
     """

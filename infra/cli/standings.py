@@ -132,11 +132,12 @@ def partners_document(answer: PartnersAnswer) -> dict[str, Any]:
     return {
         "as_of": answer.as_of,
         "position": answer.position,
-        "partners": {s.partner.partner: _standing_document(s) for s in answer.partners},
+        "partners": {s.partner.partner: standing_document(s) for s in answer.partners},
     }
 
 
-def _standing_document(standing: PartnerStanding) -> dict[str, Any]:
+def standing_document(standing: PartnerStanding) -> dict[str, Any]:
+    """Give what `partners --json` tells of one partner."""
     return {
         "tier": standing.tier,
         "tier_history": [
@@ -195,7 +196,7 @@ def show_partner(
     told = [(cited, sentence(cited.event)) for cited in history]
     if json:
         document = {"as_of": answer.as_of, "position": answer.position, "partner_id": partner_id}
-        document |= {"name": shown.partner.name} | _standing_document(shown)
+        document |= {"name": shown.partner.name} | standing_document(shown)
         document["history"] = [
             {"position": cited.position, "date": counts_from(cited.event), "sentence": text}
             for cited, text in told

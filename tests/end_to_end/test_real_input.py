@@ -124,6 +124,17 @@ def test_bonus_lines_and_their_sum_are_the_known_ones(real: RealLedger) -> None:
     assert in_store == [(65_409, Decimal("1344008.85"))]
 
 
+def test_unchanged_programmes_rehearsed_differ_in_nothing(real: RealLedger) -> None:
+    """Every fact decided anew under the published versions comes to what is, for every partner."""
+    real.command_line.done("replay", "tape")
+    files = sorted((shared("data", "adventure-works") / "programmes").iterdir())
+    named = [word for file in files for word in ("--programme", str(file))]
+    told = real.command_line.done("replay", "what-if", *named)
+    assert {partner: each["candidate"] for partner, each in told["partners"].items()} == real.partners
+    assert told["facts"] == PARTNERS + SALES
+    assert (told["totals"]["differing"], told["refused"]) == (0, [])
+
+
 def test_other_peoples_accounting_programs_agree_with_every_balance(real: RealLedger, tmp_path: Path) -> None:
     """hledger and Beancount read the exported journal without an objection, and owe each partner what the ledger does."""
     assert check_second_opinion(real.command_line, tmp_path) == BALANCES

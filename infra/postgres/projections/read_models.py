@@ -29,6 +29,7 @@ from projections.queries import (
     ParkedRecord,
     PartnersAnswer,
     PartnerStanding,
+    SchemeBonus,
     Standing,
     TiersAnswer,
     Total,
@@ -80,12 +81,23 @@ _GROUPS: Mapping[TotalsBy, str] = {
     "tier": "l.tier",
     "quarter": "to_char(l.posting_date, 'YYYY\"-Q\"Q')",
     "country": "p.country",
+    "family": "coalesce(s.family, taken.family, '(kickbacks)')",
 }
+_SCHEME_BONUSES = """
+SELECT partner, scheme, currency, sum(amount), count(*) FROM bonus_line
+WHERE partner = ANY (%(ids)s) AND position <= %(position)s AND posting_date <= %(as_of)s
+GROUP BY partner, scheme, currency ORDER BY partner, scheme COLLATE "C", currency COLLATE "C"
+"""
+_OF_DEALS = """
+LEFT JOIN sale s ON l.kind = 'BonusAccrued' AND s.deal_id = l.cause
+LEFT JOIN reversal r ON l.kind = 'BonusClawedBack' AND r.reversal_id = l.cause
+LEFT JOIN sale taken ON taken.deal_id = r.deal_id
+"""
 _TOTALS = """
 SELECT {group}, l.currency,
        coalesce(sum(l.amount) FILTER (WHERE l.category = 'accrued'), 0),
        coalesce(sum(l.amount) FILTER (WHERE l.category = 'clawed_back'), 0), count(*)
-  FROM bonus_line l JOIN partner p USING (partner)
+  FROM bonus_line l JOIN partner p USING (partner) {deals}
  WHERE l.position <= %(position)s
    AND (%(first)s::date IS NULL OR l.posting_date >= %(first)s) AND (%(last)s::date IS NULL OR l.posting_date <= %(last)s)
  GROUP BY 1, 2 ORDER BY 1, 2
@@ -162,6 +174,29 @@ class PostgresReadModels:
             )
             return LinesAnswer(at.as_of, at.position, tuple(BonusLine(*row) for row in cursor.fetchall()))
 
+    def scheme_bonuses(
+        self, as_of: dt.date, *, up_to_position: int | None = None
+    ) -> Mapping[str, Sequence[SchemeBonus]]:
+        """Sum each partner's bonus lines with a posting date up to a date, by scheme and currency, in order of these."""
+        bonuses: dict[str, list[SchemeBonus]] = {}
+        after = ""
+        while True:
+            with self._snapshot() as (cursor, standing):
+                if not standing.build:
+                    return {}
+                cursor.execute(
+                    f"SELECT partner FROM partner WHERE partner > %s ORDER BY partner LIMIT {PARTNERS_A_PAGE}", (after,)
+                )
+                ids = [partner for (partner,) in cursor.fetchall()]
+                position = standing.position if up_to_position is None else up_to_position
+                cursor.execute(_SCHEME_BONUSES, {"ids": ids, "position": position, "as_of": as_of})
+                for partner, scheme, currency, amount, lines in cursor.fetchall():
+                    bonus = SchemeBonus(scheme, currency, in_digits(amount, currency), lines)
+                    bonuses.setdefault(partner, []).append(bonus)
+            if len(ids) < PARTNERS_A_PAGE:
+                return bonuses
+            after = ids[-1]
+
     def journal(self, as_of: dt.date | None = None, *, up_to_position: int | None = None) -> BonusJournal:
         """Give the bonus lines of all partners with a posting date up to the date, and the balances they must come to."""
         with self._snapshot() as (cursor, standing):
@@ -210,7 +245,8 @@ class PostgresReadModels:
             position = standing.position if up_to_position is None else min(up_to_position, standing.position)
             if not standing.build:
                 return TotalsAnswer(position, ())
-            cursor.execute(_TOTALS.format(group=_GROUPS[by]), {"first": first, "last": last, "position": position})
+            statement = _TOTALS.format(group=_GROUPS[by], deals=_OF_DEALS if by == "family" else "")
+            cursor.execute(statement, {"first": first, "last": last, "position": position})
             totals = [
                 Total(group, currency, in_digits(accrued, currency), in_digits(clawed_back, currency), lines)
                 for group, currency, accrued, clawed_back, lines in cursor.fetchall()

@@ -1,0 +1,280 @@
+"""`replay what-if`: a programme change rehearsed on all that was recorded; `replay diff`: two rehearsals side by side."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from domain.errors import FaultyFile, InvalidInput
+from domain.money import format_amount
+from infra.bootstrap import Runtime
+from infra.cli.console import amount, counted, hint, out, print_json, progress, say, table
+from infra.cli.options import AsOf, Json, note_parked
+from infra.cli.tapes import TapeFolder
+from infra.settings import load_settings
+from producers.programme_files import read_programme_file
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from domain.programme import Programme
+    from infra.replay.rehearsing import Explained, Rehearsal
+    from projections.what_if_difference import Difference, PartnerDifference
+
+what_if_commands = typer.Typer()
+
+SHOWN = 10
+"""So many partners and refused facts are shown to a person; all are in --json."""
+
+
+@what_if_commands.command("what-if")
+def what_if(
+    *,
+    programme: Annotated[
+        list[Path],
+        typer.Option("--programme", metavar="FILE", help="A candidate, a programme file; may be given several times."),
+    ],
+    as_of: AsOf = None,
+    tape: TapeFolder = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, max=1000, metavar="N", help="Processes (default: one for each core)."),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write a table of partners for a spreadsheet, to a new file."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Decide all recorded facts under other programmes, and show what would differ. Nothing is changed.
+
+    A candidate takes the place of the published version with the same effective_from, or is added. Facts stay as they were told;
+    one that the candidate refuses is listed and not applied. The facts are read from the tape (`replay tape`), what is comes from
+    the projections as they knew it at the tape's position.
+
+    Example: partner-ledger replay what-if --programme candidate.yaml
+
+    Example: partner-ledger replay what-if --programme candidate.yaml --as-of 2013-12-31 --csv partners.csv
+    """
+    from infra.cli.what_if_document import what_if_document
+    from infra.replay.rehearsing import Request
+
+    candidates = _candidates(programme)
+    runtime = Runtime(load_settings(), say)
+    request = Request(runtime.tape_folder(tape), [candidates], as_of, workers or os.cpu_count() or 1)
+    began = time.monotonic()
+    with _table(csv) as write, _told(shown=not json) as telling:
+        (rehearsal,) = runtime.what_if(request, telling)
+        write(rehearsal.difference)
+    seconds = time.monotonic() - began
+    document = what_if_document(rehearsal)
+    parked = note_parked(runtime)
+    if json:
+        print_json({**document, "parked": parked, "seconds": round(seconds, 3), "workers": request.workers})
+        return
+    print_what_if(rehearsal)
+    rate = f", {telling.rate:,.0f} a second" if telling.rate else ""
+    out.print(
+        f"{counted(rehearsal.facts, 'fact')} decided anew up to position {rehearsal.difference.position:,}"
+        f" ({seconds:,.1f} s in all{rate}). Digest: {document['digest']}."
+    )
+    later = runtime.read_models.standing().position - rehearsal.difference.position
+    if later > 0:
+        hint(f"{counted(later, 'event')} recorded since the tape was made; `partner-ledger replay tape` adds them.")
+
+
+@contextmanager
+def _table(file: Path | None) -> "Iterator[Callable[[Difference], object]]":
+    """Give what writes the table of partners, if one is wanted: whether it can be written is known before the work begins."""
+    if file is None:
+        yield lambda _: None
+        return
+    from infra.cli.what_if_document import csv_table
+    from infra.files import whole_file
+
+    with whole_file(file) as whole:
+        yield lambda compared: whole.write(csv_table(compared).encode())
+
+
+def _candidates(files: Sequence[Path]) -> "list[Programme]":
+    """Read the candidates; the faults of all files are told at once."""
+    programmes, faults = [], []
+    for file in files:
+        try:
+            programmes.append(read_programme_file(file))
+        except FaultyFile as error:
+            faults.append(str(error).replace("nothing was published", "nothing was rehearsed"))
+        except InvalidInput as error:
+            faults.append(str(error))
+    if faults:
+        raise InvalidInput("\n".join(faults))
+    return programmes
+
+
+@dataclass
+class _Told:
+    """Tells a person how a what-if goes on: port `infra.replay.rehearsing.Telling`."""
+
+    bar: "Progress"
+    task: "TaskID"
+    rate: float | None = None
+    """Facts decided a second, once all are."""
+    _began: float = 0.0
+    _doing: str = ""
+
+    def stage(self, doing: str, total: int | None = None) -> None:
+        """Begin something."""
+        self._began, self._doing = time.monotonic(), doing
+        self.bar.reset(self.task, description=doing, total=total)
+
+    def note(self, done: int, total: int) -> None:
+        """Tell of so many steps done."""
+        from infra.replay.rehearsing import DECIDING
+
+        if self._doing == DECIDING:
+            self.rate = done / max(time.monotonic() - self._began, 0.001)
+        self.bar.update(self.task, completed=done, total=total)
+
+
+@contextmanager
+def _told(*, shown: bool) -> Iterator[_Told]:
+    with progress(shown=shown) as bar:
+        yield _Told(bar, bar.add_task("Starting", total=None))
+
+
+# --- for a person ---
+
+
+def print_what_if(rehearsal: "Rehearsal") -> None:
+    """Print what would differ: holders, money, who gains and loses most, refused facts."""
+    compared = rehearsal.difference
+    names = ", ".join(f"{each.programme} from {each.effective_from}" for each in rehearsal.candidates)
+    out.print(f"What if: {names} (as of {compared.as_of}, position {compared.position:,})", style="bold")
+    if not compared.differing:
+        out.print(f"Nothing would differ for any of {counted(len(compared.partners), 'partner')}.")
+    else:
+        _print_holders(compared)
+        _print_money(compared)
+        _print_partners("Who would gain most", compared.gaining, compared)
+        _print_partners("Who would lose most", compared.losing, compared)
+        for each in rehearsal.largest[:1]:
+            _print_lines(each)
+    if compared.refused:
+        view = table(
+            f"Facts that would be refused ({len(compared.refused):,})",
+            *("position", "partner", "fact", "why"),
+            right=("position",),
+            fold=("fact", "why"),
+        )
+        for fact in compared.refused[:SHOWN]:
+            view.add_row(f"{fact.position:,}", fact.partner, fact.what, fact.reason)
+        out.print(view)
+
+
+def _print_holders(compared: "Difference") -> None:
+    view = table("Holders by tier", "tier", "now", "would be", "change", right=("now", "would be", "change"))
+    for each in compared.holders_in_all:
+        view.add_row(each.tier, f"{each.then:,}", f"{each.now:,}", f"{each.now - each.then:+,}")
+    out.print(view)
+
+
+def _print_money(compared: "Difference") -> None:
+    figures = ("now", "would be", "change")
+    view = table("Bonuses by scheme", "scheme", "currency", *figures, right=figures)
+    for each in compared.money["scheme"]:
+        view.add_row(each.group, each.currency, amount(each.then), amount(each.now), f"{each.change:+,}")
+    out.print(view)
+
+
+def _print_partners(title: str, partners: "Sequence[PartnerDifference]", compared: "Difference") -> None:
+    if not partners:
+        return
+    view = table(
+        f"{title} ({len(partners):,} in all)",
+        *("partner", "name", "country", "tier now", "would be", f"change in {compared.base_currency}"),
+        right=(f"change in {compared.base_currency}",),
+        fold=("name", "tier now", "would be"),
+    )
+    for each in partners[:SHOWN]:
+        view.add_row(
+            each.partner, each.name, each.country, each.tier_then or "-", each.tier_now or "-", f"{each.change:+,}"
+        )
+    out.print(view)
+
+
+def _print_lines(each: "Explained") -> None:
+    if not each.lines:
+        return
+    view = table(
+        f"The largest difference line by line: {each.partner.partner} ({len(each.lines):,} lines differ)",
+        *("date", "cause", "scheme", "now", "would be", "why"),
+        right=("now", "would be"),
+        fold=("cause", "scheme", "why"),
+    )
+    for line in each.lines[:SHOWN]:
+        view.add_row(
+            line.business_date,
+            line.cause or "quarter settled",
+            line.scheme,
+            "-" if line.then is None else format_amount(line.then.amount, line.currency),
+            "-" if line.now is None else format_amount(line.now.amount, line.currency),
+            line.why,
+        )
+    out.print(view)
+
+
+# --- two of them ---
+
+
+@what_if_commands.command("diff")
+def diff(
+    first: Annotated[
+        Path, typer.Argument(metavar="A.json", help="What `replay what-if --json` said of one candidate.")
+    ],
+    second: Annotated[Path, typer.Argument(metavar="B.json", help="And of another one.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Compare two candidates: the partners whose tier or money would differ between them, and the sums.
+
+    Example: partner-ledger replay diff generous.json strict.json
+    """
+    from infra.cli.what_if_diff import compared, read_what_if
+
+    a, b = read_what_if(first), read_what_if(second)
+    document = compared(a, b)
+    if json:
+        print_json(document)
+        return
+    _print_diff(document, first.name, second.name)
+
+
+def _print_diff(document: dict[str, Any], first: str, second: str) -> None:
+    out.print(f"From {first} to {second}, as of {document['as_of']}:", style="bold", markup=False)
+    if not document["partners"] and not document["money"]:
+        out.print("Nothing differs.")
+        return
+    view = table("Holders by tier", "tier", first, second, right=(first, second))
+    for each in document["holders"]:
+        view.add_row(each["tier"], f"{each['a']:,}", f"{each['b']:,}")
+    out.print(view)
+    figures = (first, second, "change")
+    view = table("Bonuses by scheme", "scheme", "currency", *figures, right=figures)
+    for each in document["money"]:
+        view.add_row(each["scheme"], each["currency"], amount(each["a"]), amount(each["b"]), f"{each['change']:+,}")
+    out.print(view)
+    view = table(
+        f"Partners that differ ({len(document['partners']):,})",
+        *("partner", f"tier, {first}", f"tier, {second}", "change"),
+        right=("change",),
+        fold=(f"tier, {first}", f"tier, {second}"),
+    )
+    for partner, each in list(document["partners"].items())[:SHOWN]:
+        changes = ", ".join(f"{currency} {change:+,}" for currency, change in each["change"].items())
+        view.add_row(partner, each["tier_a"] or "-", each["tier_b"] or "-", changes)
+    out.print(view)

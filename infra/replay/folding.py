@@ -1,0 +1,174 @@
+"""A what-if's facts folded by as many processes as wanted; none is left when it ends, whatever ends it.
+
+Each process reads the recorded facts by itself and is given one piece after the other, so that all have work to the end. A
+process ends with whoever started it: its pipe is closed then.
+"""
+
+import gc
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from typing import Any, NamedTuple
+
+import msgspec
+
+from domain.errors import IntegrityFault, LedgerError
+from projections.facts_by_stream import Facts, RecordedFacts
+from projections.what_if import Folded, FoldedPiece, fold_linked, fold_piece
+from projections.what_if_result import Gathering, countries_seated_by_time
+from projections.what_if_rules import Rules
+
+OnFolded = Callable[[int], None]
+"""Called with the number of facts folded so far."""
+
+END_S = 5.0
+
+
+class Job(msgspec.Struct, frozen=True, array_like=True):
+    """What a process is to fold: a piece, or the facts of linked partners."""
+
+    piece: str | None
+    linked: list[Facts]
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
+    """What a job came to: of a piece, or of linked partners."""
+
+    piece: FoldedPiece | None
+    linked: list[Folded]
+
+
+class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
+    """Why a job could not be done: one sentence."""
+
+    sentence: str
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_JOBS = msgspec.msgpack.Decoder(Job)
+_ANSWERS: msgspec.msgpack.Decoder[Done | Failed] = msgspec.msgpack.Decoder(Done | Failed)
+
+
+def fold_all(recorded: RecordedFacts, sets: Sequence[Rules], workers: int, on_folded: OnFolded) -> Gathering:
+    """Fold all recorded facts, which can be sent to other processes, under each set of rules.
+
+    Raises:
+        LedgerError: the facts cannot be read, or a process was ended by somebody.
+
+    """
+    gathering = Gathering(sets)
+    whole = countries_seated_by_time(recorded, sets)
+    pieces = recorded.pieces()
+    with _Workers(recorded, sets, whole, min(workers, max(1, len(pieces)))) as processes:
+        for job, done in processes.do([Job(piece, []) for piece in pieces]):
+            assert job.piece is not None
+            assert done.piece is not None
+            gathering.take_piece(job.piece, done.piece)
+            on_folded(gathering.facts)
+        for _, done in processes.do([Job(None, list(streams)) for streams in gathering.linked.values()]):
+            gathering.take_linked(done.linked)
+    return gathering
+
+
+class _Worker(NamedTuple):
+    process: Any
+    pipe: Connection
+
+
+class _Workers:
+    """Processes at work, seen from the one that started them."""
+
+    def __init__(self, recorded: RecordedFacts, sets: Sequence[Rules], whole: Collection[str], count: int) -> None:
+        self._given = (recorded, sets, frozenset(whole))
+        self._count = count
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> "_Workers":
+        context = get_context("spawn")
+        try:
+            for _ in range(self._count):
+                here, there = context.Pipe()
+                process = context.Process(target=work, args=(there, *self._given), daemon=True)
+                process.start()
+                there.close()
+                self._workers.append(_Worker(process, here))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End them at once, whatever they do: they hold nothing that would have to be put in order."""
+        for worker in self._workers:
+            worker.process.kill()
+            worker.pipe.close()
+        for worker in self._workers:
+            worker.process.join(END_S)
+
+    def do(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Done]]:
+        """Have jobs done, the first ones first; give what each came to, as it comes.
+
+        Raises:
+            LedgerError: a process has failed, or was ended by somebody.
+
+        """
+        waiting = deque(jobs)
+        busy: dict[Any, tuple[_Worker, Job]] = {}
+        for worker in self._workers:
+            if waiting:
+                busy[worker.pipe] = (worker, _give(worker, waiting.popleft()))
+        while busy:
+            for pipe in wait(list(busy)):
+                worker, job = busy.pop(pipe)
+                answer = _answer(worker)
+                if waiting:
+                    busy[pipe] = (worker, _give(worker, waiting.popleft()))
+                yield job, answer
+
+
+def _give(worker: _Worker, job: Job) -> Job:
+    try:
+        worker.pipe.send_bytes(_encode(job))
+    except OSError:
+        raise _ended(worker) from None
+    return job
+
+
+def _answer(worker: _Worker) -> Done:
+    try:
+        answer = _ANSWERS.decode(worker.pipe.recv_bytes())
+    except (EOFError, OSError):
+        raise _ended(worker) from None
+    if isinstance(answer, Failed):
+        raise IntegrityFault(answer.sentence)
+    return answer
+
+
+def _ended(worker: _Worker) -> LedgerError:
+    worker.process.join(END_S)
+    code = worker.process.exitcode
+    how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+    return LedgerError(f"A process of the what-if has ended ({how}); nothing was changed, run it once more.")
+
+
+def work(pipe: Connection, recorded: RecordedFacts, sets: Sequence[Rules], whole: Collection[str]) -> None:
+    """Do jobs until the pipe is closed; Ctrl-C is for the process that started this one, which ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()  # facts, events and standings form no cycles, and are freed as they go
+    try:
+        while True:
+            job = _JOBS.decode(pipe.recv_bytes())
+            if job.piece is not None:
+                done = Done(fold_piece(recorded.facts(job.piece), sets, whole), [])
+            else:
+                done = Done(None, fold_linked(job.linked, sets))
+            pipe.send_bytes(_encode(done))
+    except LedgerError as error:
+        with suppress(OSError):
+            pipe.send_bytes(_encode(Failed(str(error))))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        os._exit(0)  # whoever started this process has ended

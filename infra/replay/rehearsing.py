@@ -1,0 +1,145 @@
+"""A what-if from end to end: the facts read, folded by processes, and held against the live projections."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from domain.errors import Refused
+from domain.events import TierChanged, TierEvidence
+from domain.programme import Programme
+from infra.replay.folding import fold_all
+from projections.facts_by_stream import RecordedFacts
+from projections.queries import ReadModels
+from projections.recorded import Events
+from projections.what_if_difference import Difference, PartnerDifference, difference
+from projections.what_if_lines import LineDifference, line_differences, lines_under
+from projections.what_if_result import Gathering, Result
+from projections.what_if_rules import LedgersOwn, Rules, ledgers_own, with_candidates
+from projections.what_if_tally import GROUPS
+
+LARGEST = 10
+"""So many of the largest differences are told line by line."""
+DECIDING = "Deciding the facts anew"
+
+
+class Telling(Protocol):
+    """Tells a person how it goes on."""
+
+    def stage(self, doing: str, total: int | None = None) -> None:
+        """Begin something; `total` is how many steps it has, where that is known."""
+        ...
+
+    def note(self, done: int, total: int) -> None:
+        """Tell of so many steps done."""
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be rehearsed: candidates, one set or several, as of a date; None: the latest there is."""
+
+    tape: Path
+    """The folder of the recorded facts."""
+    candidates: Sequence[Sequence[Programme]]
+    as_of: dt.date | None
+    workers: int
+
+
+@dataclass(frozen=True)
+class Live:
+    """What is, by the reader's login."""
+
+    read_models: ReadModels
+    events: Events
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One of the largest differences: its lines, and what the recorded tier change rested on that first differs."""
+
+    partner: PartnerDifference
+    evidence_then: TierEvidence | None
+    lines: Sequence[LineDifference]
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a set of candidates would have come to, beside what is."""
+
+    candidates: Sequence[Programme]
+    result: Result
+    difference: Difference
+    largest: Sequence[Explained]
+    facts: int
+    """How many facts of partners were decided."""
+
+
+def rehearse(recorded: RecordedFacts, count: int, live: Live, request: Request, telling: Telling) -> list[Rehearsal]:
+    """Decide all facts anew under each set of candidates; the projections must have applied all up to the facts' position.
+
+    There are `count` facts, more or less: it is for the telling alone.
+
+    Raises:
+        InvalidInput: candidates that could not be published among the others.
+        Refused: there is nothing to decide by the date.
+        LedgerError: the facts cannot be read, or a process was ended.
+
+    """
+    own, read_models = ledgers_own(recorded.ledgers_own()), live.read_models
+    as_of = _as_of(read_models, recorded.position, own, request.as_of)
+    sets = [Rules(own, with_candidates(own.published, each), as_of) for each in request.candidates]
+    telling.stage(DECIDING, count)
+    gathering = fold_all(recorded, sets, request.workers, lambda done: telling.note(min(done, count), count))
+    telling.stage("Comparing with what is")
+    position = recorded.position
+    actual = read_models.partners(as_of, up_to_position=position)
+    if not actual.partners:
+        raise Refused(
+            f"No partner was enrolled by {as_of}: a what-if begins with the first fact. Name a later --as-of."
+        )
+    bonuses = read_models.scheme_bonuses(as_of, up_to_position=position)
+    totals = {by: read_models.totals(by, None, as_of, up_to_position=position).totals for by in GROUPS}
+    rehearsals = []
+    for candidates, result in zip(request.candidates, gathering.results(), strict=True):
+        compared = difference(actual, bonuses, totals, result)
+        largest = _explained(compared, result.rules, recorded, gathering, live)
+        rehearsals.append(Rehearsal(tuple(candidates), result, compared, largest, gathering.facts))
+    return rehearsals
+
+
+def _as_of(read_models: ReadModels, position: int, own: LedgersOwn, wanted: dt.date | None) -> dt.date:
+    """Give the date as of which to answer.
+
+    Raises:
+        Refused: the ledger has no facts.
+
+    """
+    as_of = read_models.tiers(wanted, up_to_position=position).as_of
+    if as_of is None or not own.published:
+        raise Refused("The ledger is empty: import a feed first.")
+    return as_of
+
+
+def _explained(
+    compared: Difference, rules: Rules, recorded: RecordedFacts, gathering: Gathering, live: Live
+) -> list[Explained]:
+    """Explain the largest differences; only of these is everything read once more."""
+    largest = compared.largest(LARGEST)
+    lines = lines_under(rules, [each.partner for each in largest], recorded, gathering)
+    explained = []
+    for each in largest:
+        then = live.read_models.lines(each.partner, compared.as_of, up_to_position=compared.position).lines
+        explained.append(
+            Explained(each, _recorded_evidence(each, live.events), line_differences(each, then, lines[each.partner]))
+        )
+    return explained
+
+
+def _recorded_evidence(partner: PartnerDifference, events: Events) -> TierEvidence | None:
+    """Give what the recorded tier change that first differs rested on."""
+    if partner.first_tier is None or partner.first_tier.then is None:
+        return None
+    cited = events.at(partner.first_tier.then.position)
+    return cited.event.evidence if cited is not None and isinstance(cited.event, TierChanged) else None

@@ -1,0 +1,91 @@
+"""Folding by processes: their number changes nothing, and none is left, whatever happens to one of them."""
+
+import os
+import signal
+from collections.abc import Sequence
+
+import msgspec
+import psutil
+import pytest
+
+from domain.errors import IntegrityFault, LedgerError
+from infra.replay.folding import fold_all
+from projections.facts_by_stream import Facts
+from projections.what_if_result import Gathering, fold_here
+from projections.what_if_rules import Rules, ledgers_own
+from projections.what_if_tally import GROUPS
+from tests.domain.history import History, award, enrol, sale, train
+from tests.domain.networks import LAST_DAY, PROGRAMMES
+from tests.projections import changed_programmes as change
+from tests.projections.recorded_facts import HeldFacts, facts_of
+
+
+def network() -> History:
+    """Eight partners, of whom two of one country hold or want a seat."""
+    history = History(*PROGRAMMES)
+    for n in range(1, 9):
+        history.given(
+            enrol(f"P{n}", "2012-07-01", country="CH" if n % 2 else "DE"),
+            sale(f"D{n}", f"P{n}", "2012-07-02", f"{n}00.00"),
+            sale(f"E{n}", f"P{n}", "2012-08-02", "2000.00", "cloud"),
+            train(f"C{n}", f"P{n}", f"person of P{n}", "CL-101", "2012-08-03"),
+        )
+    history.given(award("P1", "platinum", "2012-08-20"), award("P2", "platinum", "2012-08-20"))
+    return history.advance(LAST_DAY)
+
+
+def sets_of(facts: HeldFacts) -> list[Rules]:
+    own = ledgers_own(facts.ledgers_own())
+    versions = (tuple(PROGRAMMES), tuple(change.last_changed(PROGRAMMES, change.no_seats)))
+    return [Rules(own, each, LAST_DAY) for each in versions]
+
+
+def said(gathering: Gathering) -> list[object]:
+    """Everything that results say."""
+    return [
+        (list(map(msgspec.to_builtins, each.outcomes.values())), [each.totals.by(by) for by in GROUPS])
+        for each in gathering.results()
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_any_number_of_processes_comes_to_the_same(workers: int) -> None:
+    """Two sets of programmes at once, by one to three processes, as by this process alone."""
+    facts = facts_of(network(), pieces=5)
+    sets = sets_of(facts)
+    counts: list[int] = []
+    gathering = fold_all(facts, sets, workers, counts.append)
+    assert said(gathering) == said(fold_here(facts, sets))
+    assert counts == sorted(counts)
+    assert counts[-1] == gathering.facts == 8 * 4 + 2
+    assert {len(result.refused) for result in gathering.results()} == {0, 2}
+    assert not children()
+
+
+class FactsThatKill(HeldFacts):
+    """Facts of which the reading kills the process, as when memory is short."""
+
+    def facts(self, piece: str) -> Facts:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("unreachable")
+
+
+class FactsThatAreDamaged(HeldFacts):
+    """Facts that turn out to be damaged."""
+
+    def facts(self, piece: str) -> Facts:
+        raise IntegrityFault(f"{piece} was altered.")
+
+
+@pytest.mark.parametrize(("kind", "told"), [(FactsThatKill, "SIGKILL"), (FactsThatAreDamaged, "was altered")])
+def test_a_process_that_ends_ends_them_all_with_a_sentence(kind: type[HeldFacts], told: str) -> None:
+    """It is said which way it ended; no process is left."""
+    facts = kind([])
+    with pytest.raises(LedgerError, match=told):
+        fold_all(facts, sets_of(facts_of(network())), 2, lambda _: None)
+    assert not children()
+
+
+def children() -> Sequence[psutil.Process]:
+    """Give this process's children but for the one that Python keeps for shared memory."""
+    return [each for each in psutil.Process().children() if "resource_tracker" not in " ".join(each.cmdline())]

@@ -1,0 +1,171 @@
+"""The difference between what is and what would be: causes, sums, and the largest line by line."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pytest
+
+from domain import events as e
+from domain.errors import InvalidInput
+from domain.programme import Programme
+from projections.bonus_journal import BonusLine, bonus_lines
+from projections.queries import PartnersAnswer, SchemeBonus
+from projections.what_if_difference import Difference, difference
+from projections.what_if_lines import line_differences, lines_under
+from projections.what_if_rules import with_candidates
+from projections.what_if_tally import GROUPS
+from tests.domain.history import History, award, end, enrol, reverse, sale, suspend, train
+from tests.domain.networks import LAST_DAY, PROGRAMMES
+from tests.projections import changed_programmes as change
+from tests.projections.recorded_facts import facts_of, rehearsed
+
+
+@pytest.fixture
+def history() -> History:
+    """Three partners: one holds the seat, one is silver, one has next to nothing."""
+    history = History(*PROGRAMMES)
+    history.given(*(enrol(partner, "2012-07-01") for partner in ("P1", "P2", "P3")))
+    history.given(
+        sale("D1", "P1", "2012-07-02", "2000.00"),
+        train("C1", "P1", "person", "CL-101", "2012-07-03"),
+        award("P1", "platinum", "2012-07-20"),
+        sale("D2", "P2", "2012-07-21", "600.00", "cloud"),
+        sale("D3", "P2", "2012-07-22", "1000.00"),
+        sale("D4", "P3", "2012-07-22", "10.00"),
+        sale("D5", "P2", "2012-07-23", "100.00"),
+        reverse("R5", "D5", "2012-07-24", "40.00"),
+    )
+    return history.advance("2012-12-31")
+
+
+def compared(history: History, versions: Sequence[Programme]) -> Difference:
+    """Hold a what-if against the unchanged programmes, which `test_what_if` holds against what was recorded."""
+    _, result = rehearsed(history, versions, LAST_DAY)
+    _, unchanged = rehearsed(history, PROGRAMMES, LAST_DAY)
+    standings = tuple(each.standing for each in unchanged.outcomes.values() if each.standing is not None)
+    bonuses: dict[str, Sequence[SchemeBonus]] = {p: each.bonuses for p, each in unchanged.outcomes.items()}
+    totals = {by: unchanged.totals.by(by) for by in GROUPS}
+    return difference(PartnersAnswer(LAST_DAY, len(history.log), standings), bonuses, totals, result)
+
+
+def test_nothing_changed_is_no_difference(history: History) -> None:
+    """No partner differs, nobody gains or loses, nothing is explained."""
+    found = compared(history, PROGRAMMES)
+    assert (found.differing, found.gaining, found.losing, found.largest(10)) == ([], [], [], [])
+    assert {(each.tier, each.then, each.now) for each in found.holders_in_all} == {
+        ("bronze", 1, 1),
+        ("silver", 1, 1),
+        ("gold", 0, 0),
+        ("platinum", 1, 1),
+    }
+
+
+def test_a_lost_seat_is_told_with_its_causes(history: History) -> None:
+    """The first tier entry that differs, the refused award, holders and moves."""
+    found = compared(history, change.last_changed(PROGRAMMES, change.no_seats))
+    (lost,) = found.differing
+    assert lost.partner == "P1"
+    assert lost.first_tier is not None
+    assert lost.first_tier.then is not None
+    assert (lost.first_tier.then.tier, lost.first_tier.now, lost.tier_now) == ("platinum", None, "gold")
+    assert [fact.what for fact in lost.refused] == ["award of platinum of 2012-07-20 by board"]
+    assert ("gold", 0, 1) in {(each.tier, each.then, each.now) for each in found.holders_in_all}
+    assert ("platinum", "gold", 1) in found.moves
+
+
+def test_holders_are_counted_at_the_end_of_each_quarter(history: History) -> None:
+    """A suspended partner still holds its tier, an ended one none; what changed within a quarter counts at its end."""
+    history.given(end("P3", "2013-01-15"))
+    found = compared(history, change.last_changed(PROGRAMMES, change.no_seats))
+    assert [tuple(each) for each in found.holders_by_quarter] == [
+        ("2012-Q3", "bronze", 1, 1),
+        ("2012-Q3", "silver", 1, 1),
+        ("2012-Q3", "gold", 0, 1),
+        ("2012-Q3", "platinum", 1, 0),
+        ("2012-Q4", "bronze", 1, 1),
+        ("2012-Q4", "silver", 1, 1),
+        ("2012-Q4", "gold", 0, 1),
+        ("2012-Q4", "platinum", 1, 0),
+        ("2013-Q1", "silver", 1, 1),
+        ("2013-Q1", "gold", 0, 1),
+        ("2013-Q1", "platinum", 1, 0),
+        ("2013-Q2", "silver", 1, 1),
+        ("2013-Q2", "gold", 0, 1),
+        ("2013-Q2", "platinum", 1, 0),
+    ]
+
+
+def test_what_a_partner_gains_is_by_hand(history: History) -> None:
+    """37 basis points more on every scheme: of P3's deal of 10.00, per scheme, rounded line by line."""
+    found = compared(history, change.last_changed(PROGRAMMES, change.rates))
+    small = {bonus.scheme: (bonus.then, bonus.now) for bonus in found.partners["P3"].bonuses}
+    # deal 1.55 % -> 1.92 % and loyalty 0.15 % -> 0.52 % of 10.00; 10.00 is below the minimum of `growth`
+    assert small == {"deal": (Decimal("0.16"), Decimal("0.19")), "loyalty": (Decimal("0.02"), Decimal("0.05"))}
+    assert found.partners["P3"].change == Decimal("0.06")
+    assert [each.partner for each in found.gaining][-1] == "P3"
+    assert found.losing == []
+    for by in GROUPS:
+        assert sum(group.change for group in found.money[by]) == sum(each.change for each in found.gaining)
+    assert {group.group for group in found.money["family"]} == {"saas", "cloud", "(kickbacks)"}
+    assert {group.group for group in found.money["quarter"]} == {"2012-Q3", "2012-Q4"}
+
+
+def test_the_largest_are_explained_line_by_line(history: History) -> None:
+    """Each line with its deal, what it paid, what it would pay, and why; their changes come to the partner's."""
+    history.given(suspend("P3", "2013-01-15"))
+    versions = change.last_changed(PROGRAMMES, change.families)
+    gathering, result = rehearsed(history, versions, LAST_DAY)
+    found = compared(history, versions)
+    largest = found.largest(10)[0]
+    assert largest.partner == "P2"
+    now = lines_under(result.rules, ["P2"], facts_of(history), gathering)["P2"]
+    lines = line_differences(largest, recorded_lines(history, "P2"), now)
+    refused = [line for line in lines if line.cause == "D2"]
+    assert refused
+    assert all(line.now is None and "Family 'cloud' is not in programme" in line.why for line in refused)
+    other = next(line for line in lines if line.cause == "D3" and line.scheme == "deal")
+    assert other.then is not None
+    assert other.now is not None
+    assert "bronze instead of silver" in other.why
+    assert sum(line.change for line in lines) == largest.change == sum(bonus.change for bonus in largest.bonuses)
+
+
+def recorded_lines(history: History, partner: str) -> list[BonusLine]:
+    """Give a partner's recorded lines."""
+    return [
+        line
+        for position, recorded in enumerate(history.log, 1)
+        if recorded.originator_id == f"partner:{partner}"
+        and isinstance(recorded.event, e.BonusAccrued | e.BonusClawedBack | e.KickbackSettled)
+        for line in bonus_lines(position, partner, recorded.event)
+    ]
+
+
+def test_candidates_are_checked_among_the_others() -> None:
+    """Another base currency, a tier to succeed that is not there, two of one first day: all of it is told."""
+
+    def other_base(content: change.Content) -> None:
+        content["base_currency"] = "CHF"
+        content["exchange_rates"] = {"CHF": "1", "EUR": "1.1"}
+
+    def wrong_succession(content: change.Content) -> None:
+        content["tiers"][1]["succeeds"] = "pewter"
+
+    both = [change.changed(PROGRAMMES[1], other_base), change.changed(PROGRAMMES[2], wrong_succession)]
+    with pytest.raises(InvalidInput) as refused:
+        with_candidates(PROGRAMMES, both)
+    assert "base currency CHF" in str(refused.value)
+    with pytest.raises(InvalidInput, match="succeeds 'pewter'"):
+        with_candidates(PROGRAMMES, both[1:])
+    with pytest.raises(InvalidInput, match="begins on 2012-07-01 already"):
+        with_candidates(PROGRAMMES, [PROGRAMMES[2], change.changed(PROGRAMMES[2], change.rates)])
+    follower = change.changed(PROGRAMMES[2], lambda content: content["tiers"][2].update(succeeds="gold"))
+    no_gold = change.changed(PROGRAMMES[1], _without_gold)
+    with pytest.raises(InvalidInput, match="succeeds 'gold', which programme 'second-changed' does not have"):
+        with_candidates([*PROGRAMMES[:2], follower], [no_gold])
+
+
+def _without_gold(content: change.Content) -> None:
+    content["tiers"].pop(2)
+    for scheme in content["bonuses"]:
+        scheme["rate_bp"].pop("gold")
