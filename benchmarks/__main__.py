@@ -22,6 +22,7 @@ from benchmarks import (
     deal,
     decide,
     models,
+    peers,
     projector,
     rebuild,
     relay,
@@ -57,7 +58,9 @@ IN_MEMORY: dict[str, Callable[[Bench], None]] = {
     "models": models.measure,
     "what-if": what_if.measure,
 }
-BENCHMARKS = ON_SERVERS | IN_MEMORY
+BESIDE: dict[str, Callable[[Bench], None]] = {"peers": peers.measure}
+"""Only where it is named: it takes minutes."""
+BENCHMARKS = ON_SERVERS | IN_MEMORY | BESIDE
 
 
 class TimeIsUpError(Exception):
@@ -79,15 +82,18 @@ def main(arguments: Sequence[str]) -> int:
         metavar="N",
         help="import the sales N times as well, for its memory; a minute for 10",
     )
+    parser.add_argument(
+        "--within", type=int, default=WITHIN_S, metavar="S", help="end after so many seconds (%(default)s)"
+    )
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in BENCHMARKS]
     if unknown or options.events < 1 or options.rows_times < 1:
         parser.error(f"unknown: {', '.join(unknown)}" if unknown else "--events and --rows-times must be at least 1")
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGALRM, _time_is_up)
-    signal.alarm(WITHIN_S)
+    signal.alarm(options.within)
     bench = Bench(options.events, options.rows_times)
-    document = run(options.names or list(BENCHMARKS), bench)
+    document = run(options.names or list(ON_SERVERS | IN_MEMORY), bench)
     signal.alarm(0)
     if options.json:
         print(json.dumps({**document, "figures": [asdict(figure) for figure in bench.figures]}, indent=1))
@@ -101,7 +107,7 @@ def run(names: Sequence[str], bench: Bench) -> dict[str, Any]:
     began = time.monotonic()
     document: dict[str, Any] = {"events": bench.events, "machine": machine(), "complete": False}
     try:
-        if any(name in ON_SERVERS for name in names):
+        if any(name in ON_SERVERS | BESIDE for name in names):
             say("Starting PostgreSQL and Kafka.")
             document["durability"] = durability(servers()[0].home)
         for name in names:
@@ -109,7 +115,7 @@ def run(names: Sequence[str], bench: Bench) -> dict[str, Any]:
             BENCHMARKS[name](bench)
         document["complete"] = True
     except TimeIsUpError:
-        say(f"{WITHIN_S} s are up: {bench.name} and what follows it is missing.")
+        say(f"The time is up: {bench.name} and what follows it is missing.")
     return {**document, "seconds": round(time.monotonic() - began, 1)}
 
 
