@@ -1,0 +1,242 @@
+"""Charts as SVG that stands inside a page: Vega-Lite draws them, in this process, and nothing is loaded from anywhere.
+
+Colours are the page's own (`var(--…)`), so that one drawing serves screen, dark screen and paper. vl-convert, which holds Vega-Lite,
+is an extra of the package, imported when a chart is drawn and never before.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from domain.errors import InvalidInput
+
+Spec = dict[str, Any]
+
+WIDTH_PX = 400
+LANGUAGE = "5.20"
+"""The version of Vega-Lite that the drawings are written in."""
+ACTUAL, CANDIDATE, GAIN, LOSS = "var(--actual)", "var(--candidate)", "var(--gain)", "var(--loss)"
+AS_IT_IS, AS_IT_WOULD_BE = "as it is", "as it would be"
+_INK, _QUIET, _RULE = "var(--ink)", "var(--quiet)", "var(--rule)"
+_FONT = "var(--font)"
+
+_CONFIG: Spec = {
+    "background": "transparent",
+    "font": _FONT,
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": _INK,
+        "labelFontSize": 12,
+        "labelLimit": 190,
+        "titleColor": _QUIET,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "domain": False,
+        "ticks": False,
+        "labelPadding": 6,
+        "gridColor": _RULE,
+    },
+    "header": {"labelColor": _INK, "labelFontSize": 12, "labelAnchor": "start", "title": None},
+    "text": {"fill": _INK, "fontSize": 12},
+}
+
+
+class Pair(NamedTuple):
+    """A figure as it is and as it would be."""
+
+    name: str
+    then: Decimal
+    now: Decimal
+
+
+class Signed(NamedTuple):
+    """A difference, or a number of those who gain (`value` above nothing) or lose; `shown` is what stands beside the bar."""
+
+    name: str
+    value: Decimal
+    shown: str
+
+
+class Moment(NamedTuple):
+    """What was and would have been posted in a quarter, in a currency."""
+
+    quarter: str
+    currency: str
+    then: Decimal
+    now: Decimal
+
+
+class Cost(NamedTuple):
+    """What a point of a sweep would cost, and how many would hold a tier."""
+
+    tier: str
+    point: str
+    order: int
+    group: str
+    cost: Decimal
+    holders: int
+
+
+def pairs(rows: Sequence[Pair]) -> str:
+    """Draw two bars for each name, one below the other."""
+    values = [
+        {"name": row.name, "side": side, "value": float(value), "shown": f"{value:,}"}
+        for row in rows
+        for side, value in ((AS_IT_IS, row.then), (AS_IT_WOULD_BE, row.now))
+    ]
+    sides = [AS_IT_IS, AS_IT_WOULD_BE]
+    bars = {
+        "mark": {"type": "bar"},
+        "encoding": {"color": {"field": "side", "scale": {"domain": sides, "range": [ACTUAL, CANDIDATE]}, "legend": None}},
+    }
+    return _bars(values, [row.name for row in rows], bars, {"yOffset": {"field": "side", "sort": sides}}, step=17)
+
+
+def signed(rows: Sequence[Signed]) -> str:
+    """Draw a bar for each name, to the right for more and to the left for less."""
+    values = [{"name": row.name, "value": float(row.value), "shown": row.shown} for row in rows]
+    bars = {
+        "mark": {"type": "bar"},
+        "encoding": {"color": {"condition": {"test": "datum.value < 0", "value": LOSS}, "value": GAIN}},
+    }
+    return _bars(values, [row.name for row in rows], bars, {}, step=24)
+
+
+def _bars(values: Sequence[Spec], names: Sequence[str], bars: Spec, offset: Spec, step: int) -> str:
+    """Draw bars with their figures beside them; so they need no axis."""
+    figures = [value["value"] for value in values]
+    low, high = min([0.0, *figures]), max([0.0, *figures])
+    room = (high - low or 1.0) * 0.04 * max((len(value["shown"]) for value in values), default=1)
+    ends = [low - room if low < 0 else 0.0, high + room if high > 0 or low == 0 else 0.0]
+    x: Spec = {"field": "value", "type": "quantitative", "axis": None, "scale": {"domain": ends, "nice": False}}
+    y = {"field": "name", "type": "nominal", "sort": list(dict.fromkeys(names)), "axis": {"title": None}}
+    text: Spec = {"encoding": {"text": {"field": "shown", "type": "nominal"}}}
+    layers = [
+        bars,
+        {"transform": [{"filter": "datum.value >= 0"}], "mark": {"type": "text", "align": "left", "dx": 5}, **text},
+        {"transform": [{"filter": "datum.value < 0"}], "mark": {"type": "text", "align": "right", "dx": -5}, **text},
+    ]
+    height = {"step": step, "for": "offset" if offset else "position"}
+    return draw({"height": height, "encoding": {"x": x, "y": y, **offset}, "layer": layers}, values)
+
+
+def moments(rows: Sequence[Moment]) -> str:
+    """Draw quarters one after the other, a panel for each currency: as it is as steps filled, as it would be as a line."""
+    values = [
+        {"quarter": row.quarter, "currency": row.currency, "then": float(row.then), "now": float(row.now)} for row in rows
+    ]
+    quarters = sorted({row.quarter for row in rows})
+    every = max(1, -(-len(quarters) // 6))
+    x: Spec = {
+        "field": "quarter",
+        "type": "ordinal",
+        "scale": {"domain": quarters, "paddingInner": 0.15, "paddingOuter": 0.1},
+        "axis": {"title": None, "values": quarters[::every], "labelAngle": 0, "labelOverlap": True},
+    }
+
+    def y(side: str) -> Spec:
+        axis = {"title": None, "format": "~s", "tickCount": 4, "grid": True}
+        return {"field": side, "type": "quantitative", "axis": axis}
+
+    layers = [
+        {"mark": {"type": "bar", "color": ACTUAL}, "encoding": {"y": y("then")}},
+        {
+            "mark": {"type": "tick", "color": CANDIDATE, "thickness": 3, "bandSize": {"expr": "bandwidth('x')"}},
+            "encoding": {"y": y("now")},
+        },
+    ]
+    currencies = sorted({row.currency for row in rows})
+    panels = [
+        {
+            "title": {"text": currency, "anchor": "start", "color": _INK, "fontSize": 12, "fontWeight": "normal"},
+            "transform": [{"filter": {"field": "currency", "equal": currency}}],
+            "width": WIDTH_PX - 60,
+            "height": 120 if len(currencies) > 1 else 180,
+            "encoding": {"x": x},
+            "layer": layers,
+        }
+        for currency in currencies
+    ]
+    return draw({"vconcat": panels}, values)
+
+
+def costs(rows: Sequence[Cost], unit: str, group: str | None) -> str:
+    """Draw holders against cost, a panel for each tier; points of a `group` are joined in their order."""
+    values = [{**row._asdict(), "cost": float(row.cost)} for row in rows]
+    groups = list(dict.fromkeys(row.group for row in rows))
+    colours = ["var(--hue-1)", "var(--hue-2)", "var(--hue-3)", "var(--hue-4)", "var(--hue-5)", "var(--hue-6)"]
+    axis = {"grid": True, "tickCount": 5}
+    low, high = min(row.cost for row in rows), max(row.cost for row in rows)
+    room = float(high - low) * 0.08 or 1.0
+    x = {
+        "field": "cost",
+        "type": "quantitative",
+        "scale": {"domain": [float(low) - room, float(high) + room], "nice": False},
+        "axis": {**axis, "format": ",.6~g" if high - low < 1000 else ".4~s", "title": unit},
+    }
+    y = {
+        "field": "holders",
+        "type": "quantitative",
+        "scale": {"zero": False, "nice": True},
+        "axis": {**axis, "format": ",d", "title": "holders", "tickMinStep": 1},
+    }
+    legend = None if group is None else {"title": group, "labelColor": _INK, "titleColor": _QUIET, "orient": "top"}
+    joined = len(groups) <= len(colours)
+    colour: Spec = {"value": colours[0]}
+    if joined and group is not None:
+        colour = {"field": "group", "type": "nominal", "sort": groups, "legend": legend}
+        colour["scale"] = {"domain": groups, "range": colours[: len(groups)]}
+    line = {
+        "mark": {"type": "line", "strokeWidth": 1.5},
+        "encoding": {"order": {"field": "order"}, "color": colour, "detail": {"field": "group"}},
+    }
+    dots = {"mark": {"type": "point", "filled": True, "size": 45, "opacity": 1}, "encoding": {"color": colour}}
+    labels = {
+        "mark": {"type": "text", "dy": -10, "fontSize": 11},
+        "encoding": {"text": {"field": "point", "type": "nominal"}},
+    }
+    crowded = len({row.order for row in rows}) > 14
+    panels = [
+        {
+            "title": {"text": tier, "anchor": "start", "color": _INK, "fontSize": 13, "fontWeight": "normal"},
+            "transform": [{"filter": {"field": "tier", "equal": tier}}],
+            "width": WIDTH_PX - 70,
+            "height": 170,
+            "encoding": {"x": x, "y": y},
+            "layer": [*([line] if joined else []), dots, *([] if crowded else [labels])],
+        }
+        for tier in dict.fromkeys(row.tier for row in rows)
+    ]
+    return draw({"columns": 2, "spacing": 28, "concat": panels}, values)
+
+
+def draw(spec: Mapping[str, Any], values: Sequence[Spec]) -> str:
+    """Draw a Vega-Lite specification of data; give an `svg` element, to stand in HTML, where it needs no namespace.
+
+    Raises:
+        InvalidInput: the library that draws is not installed.
+
+    """
+    whole: Spec = {"data": {"values": list(values)}, "config": _CONFIG, "padding": 2, **spec}
+    if "layer" in whole:
+        whole |= {"width": WIDTH_PX, "autosize": {"type": "fit-x", "contains": "padding"}}
+    svg: str = vl_convert().vegalite_to_svg(whole, vl_version=LANGUAGE)
+    for name in (' xmlns="http://www.w3.org/2000/svg"', ' xmlns:xlink="http://www.w3.org/1999/xlink"'):
+        svg = svg.replace(name, "", 1)
+    return svg
+
+
+def vl_convert() -> Any:
+    """Give the package that draws.
+
+    Raises:
+        InvalidInput: it is not installed.
+
+    """
+    try:
+        import vl_convert as package
+    except ImportError as error:
+        raise InvalidInput(
+            "The charts of a page are drawn by vl-convert, which is not installed: install partner-ledger[charts]."
+        ) from error
+    return package
