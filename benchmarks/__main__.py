@@ -29,6 +29,7 @@ from benchmarks import (
     tape,
     verify,
     visible,
+    what_if,
 )
 from benchmarks.machine import durability, machine
 from benchmarks.measuring import Bench, Figure, say, shown
@@ -51,7 +52,11 @@ ON_SERVERS: dict[str, Callable[[Bench], None]] = {
     "deal": deal.measure,
     "verify": verify.measure,
 }
-IN_MEMORY: dict[str, Callable[[Bench], None]] = {"decide": decide.measure, "models": models.measure}
+IN_MEMORY: dict[str, Callable[[Bench], None]] = {
+    "decide": decide.measure,
+    "models": models.measure,
+    "what-if": what_if.measure,
+}
 BENCHMARKS = ON_SERVERS | IN_MEMORY
 
 

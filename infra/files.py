@@ -21,7 +21,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     if not path.parent.is_dir():
         raise InvalidInput(f"{path} cannot be written: there is no folder {path.parent}.")
     if path.exists():
-        raise InvalidInput(f"{path} is there already; name another file with --to.")
+        raise InvalidInput(f"{path} is there already; name another file.")
     half = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         file = half.open("wb")

@@ -17,6 +17,7 @@ from domain.money import currency_digits, minor_of, to_amount
 from domain.terms import Programmes
 from projections.queries import PartnersAnswer, PartnerStanding, SchemeBonus, Total, TotalsBy
 from projections.tier_status import TierRow
+from projections.what_if_holders import QuarterHolders, holders_by_quarter
 from projections.what_if_result import Result
 from projections.what_if_tally import GROUPS, Outcome, RefusedFact
 
@@ -178,6 +179,20 @@ class Difference:
             )
             for tier in self.tiers
         )
+
+    @cached_property
+    def holders_by_quarter(self) -> Sequence[QuarterHolders]:
+        """Holders of each tier at the end of each quarter up to the date."""
+        actual = [p.actual for p in self.partners.values() if p.actual is not None]
+        candidate = [p.candidate for p in self.partners.values() if p.candidate is not None]
+        return holders_by_quarter(actual, candidate, self.ever_held, self.as_of)
+
+    @cached_property
+    def ever_held(self) -> tuple[str, ...]:
+        """All tiers that were ever held or would have been: those of `tiers`, then the others."""
+        sides = (side for p in self.partners.values() for side in (p.actual, p.candidate) if side is not None)
+        held = {row.tier for side in sides for row in side.tier_history}
+        return (*self.tiers, *sorted(held - set(self.tiers)))
 
     @cached_property
     def moves(self) -> tuple[Move, ...]:

@@ -20,6 +20,7 @@ from domain.standing import Standing
 from domain.terms import Programmes, Terms
 from projections import loyalty, tier_status
 from projections.queries import Balance, PartnerStanding, SchemeBonus, Total, TotalsBy
+from projections.what_if_holders import quarter_name
 from projections.what_if_rules import Rules
 
 ACROSS_FAMILIES = "(kickbacks)"
@@ -275,8 +276,7 @@ class Totals:
         groups: dict[tuple[str, str], list[int]] = {}
         for cell, (minor, lines) in self._cells.items():
             scheme, country, currency, tier, family, quarter, clawed_back = cell
-            named = f"{quarter.year}-Q{(quarter.month + 2) // 3}"
-            group = dict(zip(GROUPS, (scheme, tier, country, family, named), strict=True))[by]
+            group = dict(zip(GROUPS, (scheme, tier, country, family, quarter_name(quarter)), strict=True))[by]
             sums = groups.setdefault((group, currency), [0, 0, 0])
             sums[clawed_back] += minor
             sums[2] += lines

@@ -23,6 +23,7 @@ EXPECTED = {
     "verify": 3,
     "decide": 2,
     "models": 6,
+    "what-if": 3,
 }
 
 

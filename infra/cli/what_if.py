@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,24 +61,19 @@ def what_if(
 
     Example: partner-ledger replay what-if --programme candidate.yaml --as-of 2013-12-31 --csv partners.csv
     """
+    from infra.cli.what_if_document import what_if_document
     from infra.replay.rehearsing import Request
 
     candidates = _candidates(programme)
     runtime = Runtime(load_settings(), say)
     request = Request(runtime.tape_folder(tape), [candidates], as_of, workers or os.cpu_count() or 1)
     began = time.monotonic()
-    with _told(shown=not json) as telling:
+    with _table(csv) as write, _told(shown=not json) as telling:
         (rehearsal,) = runtime.what_if(request, telling)
+        write(rehearsal.difference)
     seconds = time.monotonic() - began
-    parked = note_parked(runtime)
-    from infra.cli.what_if_document import csv_table, what_if_document
-
-    if csv is not None:
-        from infra.files import whole_file
-
-        with whole_file(csv) as file:
-            file.write(csv_table(rehearsal.difference).encode())
     document = what_if_document(rehearsal)
+    parked = note_parked(runtime)
     if json:
         print_json({**document, "parked": parked, "seconds": round(seconds, 3), "workers": request.workers})
         return
@@ -90,9 +85,20 @@ def what_if(
     )
     later = runtime.read_models.standing().position - rehearsal.difference.position
     if later > 0:
-        hint(
-            f"{counted(later, 'event')} were recorded since the tape was made; `partner-ledger replay tape` adds them."
-        )
+        hint(f"{counted(later, 'event')} recorded since the tape was made; `partner-ledger replay tape` adds them.")
+
+
+@contextmanager
+def _table(file: Path | None) -> "Iterator[Callable[[Difference], object]]":
+    """Give what writes the table of partners, if one is wanted: whether it can be written is known before the work begins."""
+    if file is None:
+        yield lambda _: None
+        return
+    from infra.cli.what_if_document import csv_table
+    from infra.files import whole_file
+
+    with whole_file(file) as whole:
+        yield lambda compared: whole.write(csv_table(compared).encode())
 
 
 def _candidates(files: Sequence[Path]) -> "list[Programme]":
@@ -119,15 +125,19 @@ class _Told:
     rate: float | None = None
     """Facts decided a second, once all are."""
     _began: float = 0.0
+    _doing: str = ""
 
     def stage(self, doing: str, total: int | None = None) -> None:
         """Begin something."""
-        self._began = time.monotonic()
+        self._began, self._doing = time.monotonic(), doing
         self.bar.reset(self.task, description=doing, total=total)
 
     def note(self, done: int, total: int) -> None:
         """Tell of so many steps done."""
-        self.rate = done / max(time.monotonic() - self._began, 0.001)
+        from infra.replay.rehearsing import DECIDING
+
+        if self._doing == DECIDING:
+            self.rate = done / max(time.monotonic() - self._began, 0.001)
         self.bar.update(self.task, completed=done, total=total)
 
 

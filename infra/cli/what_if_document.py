@@ -116,6 +116,7 @@ def _totals(compared: Difference) -> Document:
         "tiers": compared.tiers,
         "holders": [_holders(each) for each in compared.holders_in_all],
         "holders_by_country": [_holders(each) for each in compared.holders],
+        "holders_by_quarter": [each._asdict() for each in compared.holders_by_quarter],
         "moves": [move._asdict() for move in compared.moves],
         "money": money,
     }

@@ -21,6 +21,7 @@ from projections.what_if_tally import GROUPS
 
 LARGEST = 10
 """So many of the largest differences are told line by line."""
+DECIDING = "Deciding the facts anew"
 
 
 class Telling(Protocol):
@@ -89,7 +90,7 @@ def rehearse(recorded: RecordedFacts, count: int, live: Live, request: Request, 
     own, read_models = ledgers_own(recorded.ledgers_own()), live.read_models
     as_of = _as_of(read_models, recorded.position, own, request.as_of)
     sets = [Rules(own, with_candidates(own.published, each), as_of) for each in request.candidates]
-    telling.stage("Deciding the facts anew", count)
+    telling.stage(DECIDING, count)
     gathering = fold_all(recorded, sets, request.workers, lambda done: telling.note(min(done, count), count))
     telling.stage("Comparing with what is")
     position = recorded.position

@@ -14,7 +14,7 @@ from projections.what_if_difference import Difference, difference
 from projections.what_if_lines import line_differences, lines_under
 from projections.what_if_rules import with_candidates
 from projections.what_if_tally import GROUPS
-from tests.domain.history import History, award, enrol, reverse, sale, suspend, train
+from tests.domain.history import History, award, end, enrol, reverse, sale, suspend, train
 from tests.domain.networks import LAST_DAY, PROGRAMMES
 from tests.projections import changed_programmes as change
 from tests.projections.recorded_facts import facts_of, rehearsed
@@ -71,6 +71,28 @@ def test_a_lost_seat_is_told_with_its_causes(history: History) -> None:
     assert [fact.what for fact in lost.refused] == ["award of platinum of 2012-07-20 by board"]
     assert ("gold", 0, 1) in {(each.tier, each.then, each.now) for each in found.holders_in_all}
     assert ("platinum", "gold", 1) in found.moves
+
+
+def test_holders_are_counted_at_the_end_of_each_quarter(history: History) -> None:
+    """A suspended partner still holds its tier, an ended one none; what changed within a quarter counts at its end."""
+    history.given(end("P3", "2013-01-15"))
+    found = compared(history, change.last_changed(PROGRAMMES, change.no_seats))
+    assert [tuple(each) for each in found.holders_by_quarter] == [
+        ("2012-Q3", "bronze", 1, 1),
+        ("2012-Q3", "silver", 1, 1),
+        ("2012-Q3", "gold", 0, 1),
+        ("2012-Q3", "platinum", 1, 0),
+        ("2012-Q4", "bronze", 1, 1),
+        ("2012-Q4", "silver", 1, 1),
+        ("2012-Q4", "gold", 0, 1),
+        ("2012-Q4", "platinum", 1, 0),
+        ("2013-Q1", "silver", 1, 1),
+        ("2013-Q1", "gold", 0, 1),
+        ("2013-Q1", "platinum", 1, 0),
+        ("2013-Q2", "silver", 1, 1),
+        ("2013-Q2", "gold", 0, 1),
+        ("2013-Q2", "platinum", 1, 0),
+    ]
 
 
 def test_what_a_partner_gains_is_by_hand(history: History) -> None:

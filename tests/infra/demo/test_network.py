@@ -20,10 +20,14 @@ from domain.deal import Deal
 from domain.facts import FACT_TYPES
 from domain.programme import programme_from_content
 from domain.recording import Head, Identity, LookUp
-from domain.streams import partner_stream
+from domain.streams import partner_id_of, partner_stream
 from domain.terms import Programmes
 from infra.demo.network import NetworkSummary, write_network
 from producers.feeds import FeedFolder
+from projections.what_if_result import fold_here
+from projections.what_if_rules import Rules, ledgers_own
+from projections.what_if_tally import Tally
+from tests.projections.recorded_facts import HeldFacts, answer
 
 SHA_256 = "092b9d8345917ce6b5f3a9223b3f66662297db5d50bff64654d31d19bedf3754"
 """Of the feeds of the default seed. It changes when the story is changed on purpose, and never by itself."""
@@ -338,3 +342,31 @@ def test_a_revocation_takes_a_specialisation(history: History) -> None:
     [revoked] = history.of(e.CertificateRevoked, who)
     lapse = history.of(e.SpecialisationLapsed, who)[0]
     assert (lapse.specialisation, lapse.by_fact, lapse.effective_on) == ("endpoint", True, revoked.revoked_on)
+
+
+def test_decided_anew_under_the_same_programmes_the_network_is_what_it_was(history: History) -> None:
+    """A what-if of nothing refuses no fact, and each partner comes to what its recorded events add up to."""
+    rows = [row for row in FeedFolder(history.folder).rows() if row.kind == "programme"]
+    versions = tuple(programme_from_content(json.loads(row.content)) for row in rows)
+    own = [
+        e.ProgrammePublished(programme=v.programme, effective_from=v.effective_from, content=v.content())
+        for v in versions
+    ]
+    events = [*(("programmes", each) for each in own), *history.events, ("ledger", e.LedgerAdvanced(to=LAST_DAY))]
+    facts = HeldFacts(
+        (at, stream, type(each).__name__, 1, e.encode(each)) for at, (stream, each) in enumerate(events, 1)
+    )
+    rules = Rules(ledgers_own(facts.ledgers_own()), versions, LAST_DAY)
+    (result,) = fold_here(facts, [rules]).results()
+    assert result.refused == []
+    recorded: dict[str, Tally] = {}
+    for at, (stream, event) in enumerate(events, 1):
+        partner = partner_id_of(stream)
+        if partner is not None:
+            recorded.setdefault(partner, Tally(partner, rules)).take(at, [event])
+    assert len(recorded) == len(result.outcomes)
+    for partner, tally in recorded.items():
+        was, is_ = tally.outcome(), result.outcomes[partner]
+        assert was.standing is not None
+        assert is_.standing is not None
+        assert (answer(was.standing), was.bonuses, was.evidence) == (answer(is_.standing), is_.bonuses, is_.evidence)
