@@ -58,10 +58,10 @@ class Signed(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """What was and would have been posted in a quarter, in a currency."""
+    """A figure of a quarter, as it is and as it would be."""
 
     quarter: str
-    currency: str
+    name: str
     then: Decimal
     now: Decimal
 
@@ -87,7 +87,9 @@ def pairs(rows: Sequence[Pair]) -> str:
     sides = [AS_IT_IS, AS_IT_WOULD_BE]
     bars = {
         "mark": {"type": "bar"},
-        "encoding": {"color": {"field": "side", "scale": {"domain": sides, "range": [ACTUAL, CANDIDATE]}, "legend": None}},
+        "encoding": {
+            "color": {"field": "side", "scale": {"domain": sides, "range": [ACTUAL, CANDIDATE]}, "legend": None}
+        },
     }
     return _bars(values, [row.name for row in rows], bars, {"yOffset": {"field": "side", "sort": sides}}, step=17)
 
@@ -106,58 +108,82 @@ def _bars(values: Sequence[Spec], names: Sequence[str], bars: Spec, offset: Spec
     """Draw bars with their figures beside them; so they need no axis."""
     figures = [value["value"] for value in values]
     low, high = min([0.0, *figures]), max([0.0, *figures])
-    room = (high - low or 1.0) * 0.04 * max((len(value["shown"]) for value in values), default=1)
+    room = (high - low or 1.0) * (0.06 + 0.035 * max((len(value["shown"]) for value in values), default=1))
     ends = [low - room if low < 0 else 0.0, high + room if high > 0 or low == 0 else 0.0]
     x: Spec = {"field": "value", "type": "quantitative", "axis": None, "scale": {"domain": ends, "nice": False}}
     y = {"field": "name", "type": "nominal", "sort": list(dict.fromkeys(names)), "axis": {"title": None}}
     text: Spec = {"encoding": {"text": {"field": "shown", "type": "nominal"}}}
     layers = [
         bars,
-        {"transform": [{"filter": "datum.value >= 0"}], "mark": {"type": "text", "align": "left", "dx": 5}, **text},
-        {"transform": [{"filter": "datum.value < 0"}], "mark": {"type": "text", "align": "right", "dx": -5}, **text},
+        {"transform": [{"filter": "datum.value >= 0"}], "mark": {"type": "text", "align": "left", "dx": 4}, **text},
+        {"transform": [{"filter": "datum.value < 0"}], "mark": {"type": "text", "align": "right", "dx": -4}, **text},
+        {
+            "mark": {"type": "rule", "color": _QUIET},
+            "encoding": {
+                "x": {"datum": 0},
+                "y": {"value": 0},
+                "y2": {"value": {"expr": "height"}},
+                "yOffset": {"value": 0},
+            },
+        },
     ]
     height = {"step": step, "for": "offset" if offset else "position"}
     return draw({"height": height, "encoding": {"x": x, "y": y, **offset}, "layer": layers}, values)
 
 
-def moments(rows: Sequence[Moment]) -> str:
-    """Draw quarters one after the other, a panel for each currency: as it is as steps filled, as it would be as a line."""
+def flows(rows: Sequence[Moment]) -> str:
+    """Draw what was posted quarter by quarter, two bars for each, a panel for each name."""
+    sides = [AS_IT_IS, AS_IT_WOULD_BE]
+    layer = {
+        "mark": {"type": "bar"},
+        "encoding": {
+            "xOffset": {"field": "side", "sort": sides},
+            "color": {"field": "side", "scale": {"domain": sides, "range": [ACTUAL, CANDIDATE]}, "legend": None},
+        },
+    }
+    return _over_time(rows, [layer], height=130, y={})
+
+
+def stocks(rows: Sequence[Moment]) -> str:
+    """Draw how much there was at the end of each quarter, two lines, a panel for each name."""
+    layers: list[Spec] = [
+        {
+            "transform": [{"filter": {"field": "side", "equal": side}}],
+            "mark": {"type": "line", "interpolate": "step-after", "color": colour, "strokeWidth": width},
+        }
+        for side, colour, width in ((AS_IT_IS, ACTUAL, 4), (AS_IT_WOULD_BE, CANDIDATE, 1.75))
+    ]
+    return _over_time(rows, layers, height=72, y={"scale": {"zero": True, "nice": True}})
+
+
+def _over_time(rows: Sequence[Moment], layers: Sequence[Spec], height: int, y: Spec) -> str:
     values = [
-        {"quarter": row.quarter, "currency": row.currency, "then": float(row.then), "now": float(row.now)} for row in rows
+        {"quarter": row.quarter, "name": row.name, "side": side, "value": float(value)}
+        for row in rows
+        for side, value in ((AS_IT_IS, row.then), (AS_IT_WOULD_BE, row.now))
     ]
     quarters = sorted({row.quarter for row in rows})
-    every = max(1, -(-len(quarters) // 6))
+    firsts = [quarter for quarter in quarters if quarter.endswith("-Q1")] or quarters[:1]
+    shown = firsts[:: -(-len(firsts) // 8)]
     x: Spec = {
         "field": "quarter",
         "type": "ordinal",
-        "scale": {"domain": quarters, "paddingInner": 0.15, "paddingOuter": 0.1},
-        "axis": {"title": None, "values": quarters[::every], "labelAngle": 0, "labelOverlap": True},
+        "scale": {"domain": quarters, "paddingInner": 0.2, "paddingOuter": 0.1},
+        "axis": {"title": None, "values": shown, "labelAngle": 0, "labelExpr": "slice(datum.label, 0, 4)"},
     }
-
-    def y(side: str) -> Spec:
-        axis = {"title": None, "format": "~s", "tickCount": 4, "grid": True}
-        return {"field": side, "type": "quantitative", "axis": axis}
-
-    layers = [
-        {"mark": {"type": "bar", "color": ACTUAL}, "encoding": {"y": y("then")}},
-        {
-            "mark": {"type": "tick", "color": CANDIDATE, "thickness": 3, "bandSize": {"expr": "bandwidth('x')"}},
-            "encoding": {"y": y("now")},
-        },
-    ]
-    currencies = sorted({row.currency for row in rows})
+    axis = {"title": None, "format": ",d", "tickCount": 3, "tickMinStep": 1, "grid": True, "minExtent": 62}
     panels = [
         {
-            "title": {"text": currency, "anchor": "start", "color": _INK, "fontSize": 12, "fontWeight": "normal"},
-            "transform": [{"filter": {"field": "currency", "equal": currency}}],
-            "width": WIDTH_PX - 60,
-            "height": 120 if len(currencies) > 1 else 180,
-            "encoding": {"x": x},
+            "title": {"text": name, "anchor": "start", "color": _INK, "fontSize": 12, "fontWeight": "normal"},
+            "transform": [{"filter": {"field": "name", "equal": name}}],
+            "width": WIDTH_PX - 72,
+            "height": height,
+            "encoding": {"x": x, "y": {"field": "value", "type": "quantitative", "axis": axis, **y}},
             "layer": layers,
         }
-        for currency in currencies
+        for name in dict.fromkeys(row.name for row in rows)
     ]
-    return draw({"vconcat": panels}, values)
+    return draw({"vconcat": panels, "spacing": 14}, values)
 
 
 def costs(rows: Sequence[Cost], unit: str, group: str | None) -> str:

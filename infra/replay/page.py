@@ -63,8 +63,8 @@ class Told:
     sums: Sequence[Sum]
 
 
-def what_if_page(rehearsal: Rehearsal, published: Sequence[Programme], digest: str) -> str:
-    """Give the page of a what-if, whose digest is known; `published` are the versions as they are.
+def what_if_page(rehearsal: Rehearsal, digest: str) -> str:
+    """Give the page of a what-if, whose digest is known.
 
     Raises:
         InvalidInput: the library that makes pages, or the one that draws, is not installed.
@@ -72,6 +72,7 @@ def what_if_page(rehearsal: Rehearsal, published: Sequence[Programme], digest: s
     """
     compared = rehearsal.difference
     figures = key_figures(compared)
+    published = rehearsal.result.rules.own.published
     replaced = {each.effective_from: each for each in published}
     return render(
         "what_if.html",
@@ -101,24 +102,54 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         InvalidInput: the library that makes pages is not installed.
 
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-        from markupsafe import Markup
-    except ImportError as error:
-        raise InvalidInput("Pages are made by Jinja2, which is not installed: install partner-ledger[charts].") from error
-    loader = PackageLoader("infra.replay", "pages")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    jinja2 = _jinja2()
+    from markupsafe import Markup
+
+    loader = jinja2.PackageLoader("infra.replay", "pages")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     css, _, _ = loader.get_source(environment, "page.css")
     drawn = [each._replace(svg=Markup(each.svg)) for each in values["charts"]]
     told = {**values, "charts": drawn, "css": Markup(css), "release": version("partner-ledger"), "counted": counted}
-    return environment.get_template(template).render(told) + "\n"
+    environment.filters |= {"figure": figure, "signed": signed}
+    return str(environment.get_template(template).render(told)) + "\n"
+
+
+def check_installed() -> None:
+    """See to it that pages can be made, before anything long is begun.
+
+    Raises:
+        InvalidInput: the library that makes pages, or the one that draws, is not installed.
+
+    """
+    _jinja2()
+    charts.vl_convert()
+
+
+def _jinja2() -> Any:
+    try:
+        import jinja2
+    except ImportError as error:
+        raise InvalidInput(
+            "Pages are made by Jinja2, which is not installed: install partner-ledger[charts]."
+        ) from error
+    return jinja2
 
 
 def counted(number: int, one: str) -> str:
     """Give a number with its noun: `1 fact`, `2,000 facts`."""
     return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
+
+
+def figure(value: Decimal | int) -> str:
+    """Give a figure with thousands separated, and a minus as it is printed."""
+    return f"{value:,}".replace("-", "−")
+
+
+def signed(value: Decimal | int) -> str:
+    """Give a difference with its sign."""
+    return f"{value:+,}".replace("-", "−") if value else "±0"
 
 
 # --- in words ---
@@ -136,7 +167,9 @@ def _question(candidates: Sequence[Programme], replaced: Mapping[Any, Programme]
         there = replaced.get(each.effective_from)
         instead = f"in place of {there.programme}" if there is not None else "besides what was published"
         stood.append(f"{each.programme}, from {each.effective_from} on, {instead}")
-    return f"What would our partners hold, and what would we owe them, had the terms been those of {' and '.join(stood)}?"
+    return (
+        f"What would our partners hold, and what would we owe them, had the terms been those of {' and '.join(stood)}?"
+    )
 
 
 def _change(candidate: Programme, replaced: Mapping[Any, Programme], published: Sequence[Programme]) -> Change:
@@ -208,7 +241,7 @@ def _step(row: TierRow | None) -> str:
 
 
 def _charts(compared: Difference) -> list[Drawn]:
-    drawn = [_holders(compared)]
+    drawn = [_holders(compared), *_holders_by_quarter(compared)]
     if compared.money["scheme"]:
         drawn += [_by_scheme(compared), _by_quarter(compared), _by_country_or_tier(compared)]
     buckets = spread(partner.change for partner in compared.partners.values())
@@ -219,7 +252,7 @@ def _charts(compared: Difference) -> list[Drawn]:
 
 def _holders(compared: Difference) -> Drawn:
     rows = [charts.Pair(each.tier, Decimal(each.then), Decimal(each.now)) for each in compared.holders_in_all]
-    moved = [f"{each.tier} {each.now - each.then:+,}" for each in compared.holders_in_all if each.now != each.then]
+    moved = [f"{each.tier} {signed(each.now - each.then)}" for each in compared.holders_in_all if each.now != each.then]
     return Drawn("Holders of each tier", ", ".join(moved) or "As many in each tier as now.", charts.pairs(rows))
 
 
@@ -229,18 +262,31 @@ def _by_scheme(compared: Difference) -> Drawn:
     return Drawn("Bonuses by scheme", _most(changes), charts.pairs(rows))
 
 
+def _holders_by_quarter(compared: Difference) -> list[Drawn]:
+    """Draw the tiers of which the holders differ in any quarter, highest first."""
+    ends = compared.holders_by_quarter
+    differing = {each.tier for each in ends if each.then != each.now}
+    rows = [
+        charts.Moment(each.quarter, tier, Decimal(each.then), Decimal(each.now))
+        for tier in reversed(compared.ever_held)
+        for each in ends
+        if each.tier == tier and tier in differing
+    ]
+    caption = "Broad line: as it is. Tiers with the same holders at the end of every quarter are left out."
+    return [Drawn("Holders at the end of each quarter", caption, charts.stocks(rows))] if rows else []
+
+
 def _by_quarter(compared: Difference) -> Drawn:
-    changes = compared.money["quarter"]
+    changes = sorted(compared.money["quarter"], key=lambda each: (each.currency, each.group))
     rows = [charts.Moment(each.group, each.currency, each.then, each.now) for each in changes]
-    caption = f"Bars: as it is; marks: as it would be. {_most(changes)}"
-    return Drawn("Bonuses by quarter posted", caption, charts.moments(rows))
+    return Drawn("Bonuses by quarter posted", _most(changes), charts.flows(rows))
 
 
 def _by_country_or_tier(compared: Difference) -> Drawn:
     """Draw the difference by country, or, where there is but one, by the tier that earned it."""
     by_country = len({each.country for each in compared.partners.values()}) > 1
     changes = compared.money["country" if by_country else "tier"]
-    rows = [charts.Signed(f"{each.group}, {each.currency}", each.change, f"{each.change:+,}") for each in changes]
+    rows = [charts.Signed(f"{each.group}, {each.currency}", each.change, signed(each.change)) for each in changes]
     title = "Difference by country" if by_country else "Difference by the tier that earns it"
     return Drawn(title, _most(changes), charts.signed(rows))
 
@@ -249,12 +295,14 @@ def _most(changes: Sequence[GroupChange]) -> str:
     most = max(changes, key=lambda each: abs(each.change))
     if not most.change:
         return "No difference."
-    return f"Most by {most.group}: {most.currency} {most.change:+,}."
+    return f"Most by {most.group}: {most.currency} {signed(most.change)}."
 
 
 def _spread(buckets: Sequence[Bucket], base_currency: str) -> Drawn:
     rows = [
-        charts.Signed(_bucket(each), Decimal(each.partners if each.up_to > 0 else -each.partners), f"{each.partners:,}")
+        charts.Signed(
+            _bucket(each), Decimal(each.partners if each.up_to > 0 else -each.partners), figure(each.partners)
+        )
         for each in buckets
     ]
     caption = f"Partners by what they would have more or less, in {base_currency}; those with the same are left out."
