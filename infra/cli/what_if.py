@@ -106,7 +106,7 @@ def _page(rehearsal: "Rehearsal", digest: str, telling: "Told") -> str:
     return what_if_page(rehearsal, digest)
 
 
-Write = Callable[[Callable[[], str]], None]
+Write = Callable[[Callable[[], str]], object]
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def new_file(file: Path | None) -> Iterator[Write]:
     from infra.files import whole_file
 
     with whole_file(file) as whole:
-        yield lambda content: whole.write(content().encode()) and None
+        yield lambda content: whole.write(content().encode())
 
 
 def _candidates(files: Sequence[Path]) -> "list[Programme]":
