@@ -110,7 +110,14 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     css, _, _ = loader.get_source(environment, "page.css")
-    drawn = [each._replace(svg=Markup(each.svg)) for each in values["charts"]]
+    drawn = [
+        {
+            "title": each.title,
+            "caption": each.caption,
+            "svg": Markup('<svg role="img" aria-label="{}"').format(each.title) + Markup(each.svg.removeprefix("<svg")),
+        }
+        for each in values["charts"]
+    ]
     told = {**values, "charts": drawn, "css": Markup(css), "release": version("partner-ledger"), "counted": counted}
     environment.filters |= {"figure": figure, "signed": signed}
     return str(environment.get_template(template).render(told)) + "\n"
