@@ -58,14 +58,20 @@ def a_tier_less(content: Content) -> None:
             scheme["rate_bp"].pop(gone, None)
 
 
-def renamed(content: Content) -> None:
-    """Give every tier another name, each continuing the one of the old name where there was one."""
-    for tier in content["tiers"]:
-        tier["succeeds"] = tier.get("succeeds", tier["code"])
-        tier["code"] = f"new-{tier['code']}"
-    for scheme in content["bonuses"]:
-        if scheme.get("rate_bp"):
-            scheme["rate_bp"] = {f"new-{code}": rate for code, rate in scheme["rate_bp"].items()}
+def renamed(before: Programme | None) -> Callable[[Content], None]:
+    """Give every tier another name, each continuing what it continued of the version before."""
+    known = set() if before is None else {tier.code for tier in before.tiers}
+
+    def change(content: Content) -> None:
+        for tier in content["tiers"]:
+            if tier["code"] in known:
+                tier["succeeds"] = tier.get("succeeds", tier["code"])
+            tier["code"] = f"new-{tier['code']}"
+        for scheme in content["bonuses"]:
+            if scheme.get("rate_bp"):
+                scheme["rate_bp"] = {f"new-{code}": rate for code, rate in scheme["rate_bp"].items()}
+
+    return change
 
 
 def review(content: Content) -> None:
