@@ -17,7 +17,7 @@ LANGUAGE = "5.20"
 """The version of Vega-Lite that the drawings are written in."""
 ACTUAL, CANDIDATE, GAIN, LOSS = "var(--actual)", "var(--candidate)", "var(--gain)", "var(--loss)"
 AS_IT_IS, AS_IT_WOULD_BE = "as it is", "as it would be"
-_INK, _QUIET, _RULE = "var(--ink)", "var(--quiet)", "var(--rule)"
+INK, QUIET, RULE = "var(--ink)", "var(--quiet)", "var(--rule)"
 _FONT = "var(--font)"
 
 _CONFIG: Spec = {
@@ -25,19 +25,19 @@ _CONFIG: Spec = {
     "font": _FONT,
     "view": {"stroke": None},
     "axis": {
-        "labelColor": _INK,
+        "labelColor": INK,
         "labelFontSize": 12,
         "labelLimit": 190,
-        "titleColor": _QUIET,
+        "titleColor": QUIET,
         "titleFontSize": 12,
         "titleFontWeight": "normal",
         "domain": False,
         "ticks": False,
         "labelPadding": 6,
-        "gridColor": _RULE,
+        "gridColor": RULE,
     },
-    "header": {"labelColor": _INK, "labelFontSize": 12, "labelAnchor": "start", "title": None},
-    "text": {"fill": _INK, "fontSize": 12},
+    "header": {"labelColor": INK, "labelFontSize": 12, "labelAnchor": "start", "title": None},
+    "text": {"fill": INK, "fontSize": 12},
 }
 
 
@@ -64,17 +64,6 @@ class Moment(NamedTuple):
     name: str
     then: Decimal
     now: Decimal
-
-
-class Cost(NamedTuple):
-    """What a point of a sweep would cost, and how many would hold a tier."""
-
-    tier: str
-    point: str
-    order: int
-    group: str
-    cost: Decimal
-    holders: int
 
 
 def pairs(rows: Sequence[Pair]) -> str:
@@ -118,7 +107,7 @@ def _bars(values: Sequence[Spec], names: Sequence[str], bars: Spec, offset: Spec
         {"transform": [{"filter": "datum.value >= 0"}], "mark": {"type": "text", "align": "left", "dx": 4}, **text},
         {"transform": [{"filter": "datum.value < 0"}], "mark": {"type": "text", "align": "right", "dx": -4}, **text},
         {
-            "mark": {"type": "rule", "color": _QUIET},
+            "mark": {"type": "rule", "color": QUIET},
             "encoding": {
                 "x": {"datum": 0},
                 "y": {"value": 0},
@@ -174,7 +163,7 @@ def _over_time(rows: Sequence[Moment], layers: Sequence[Spec], height: int, y: S
     axis = {"title": None, "format": ",d", "tickCount": 3, "tickMinStep": 1, "grid": True, "minExtent": 62}
     panels = [
         {
-            "title": {"text": name, "anchor": "start", "color": _INK, "fontSize": 12, "fontWeight": "normal"},
+            "title": {"text": name, "anchor": "start", "color": INK, "fontSize": 12, "fontWeight": "normal"},
             "transform": [{"filter": {"field": "name", "equal": name}}],
             "width": WIDTH_PX - 72,
             "height": height,
@@ -184,56 +173,6 @@ def _over_time(rows: Sequence[Moment], layers: Sequence[Spec], height: int, y: S
         for name in dict.fromkeys(row.name for row in rows)
     ]
     return draw({"vconcat": panels, "spacing": 14}, values)
-
-
-def costs(rows: Sequence[Cost], unit: str, group: str | None) -> str:
-    """Draw holders against cost, a panel for each tier; points of a `group` are joined in their order."""
-    values = [{**row._asdict(), "cost": float(row.cost)} for row in rows]
-    groups = list(dict.fromkeys(row.group for row in rows))
-    colours = ["var(--hue-1)", "var(--hue-2)", "var(--hue-3)", "var(--hue-4)", "var(--hue-5)", "var(--hue-6)"]
-    axis = {"grid": True, "tickCount": 5}
-    low, high = min(row.cost for row in rows), max(row.cost for row in rows)
-    room = float(high - low) * 0.08 or 1.0
-    x = {
-        "field": "cost",
-        "type": "quantitative",
-        "scale": {"domain": [float(low) - room, float(high) + room], "nice": False},
-        "axis": {**axis, "format": ",.6~g" if high - low < 1000 else ".4~s", "title": unit},
-    }
-    y = {
-        "field": "holders",
-        "type": "quantitative",
-        "scale": {"zero": False, "nice": True},
-        "axis": {**axis, "format": ",d", "title": "holders", "tickMinStep": 1},
-    }
-    legend = None if group is None else {"title": group, "labelColor": _INK, "titleColor": _QUIET, "orient": "top"}
-    joined = len(groups) <= len(colours)
-    colour: Spec = {"value": colours[0]}
-    if joined and group is not None:
-        colour = {"field": "group", "type": "nominal", "sort": groups, "legend": legend}
-        colour["scale"] = {"domain": groups, "range": colours[: len(groups)]}
-    line = {
-        "mark": {"type": "line", "strokeWidth": 1.5},
-        "encoding": {"order": {"field": "order"}, "color": colour, "detail": {"field": "group"}},
-    }
-    dots = {"mark": {"type": "point", "filled": True, "size": 45, "opacity": 1}, "encoding": {"color": colour}}
-    labels = {
-        "mark": {"type": "text", "dy": -10, "fontSize": 11},
-        "encoding": {"text": {"field": "point", "type": "nominal"}},
-    }
-    crowded = len({row.order for row in rows}) > 14
-    panels = [
-        {
-            "title": {"text": tier, "anchor": "start", "color": _INK, "fontSize": 13, "fontWeight": "normal"},
-            "transform": [{"filter": {"field": "tier", "equal": tier}}],
-            "width": WIDTH_PX - 70,
-            "height": 170,
-            "encoding": {"x": x, "y": y},
-            "layer": [*([line] if joined else []), dots, *([] if crowded else [labels])],
-        }
-        for tier in dict.fromkeys(row.tier for row in rows)
-    ]
-    return draw({"columns": 2, "spacing": 28, "concat": panels}, values)
 
 
 def draw(spec: Mapping[str, Any], values: Sequence[Spec]) -> str:

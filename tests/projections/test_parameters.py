@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from importlib.resources import files
+from typing import Any
 
 import pytest
 
@@ -58,9 +59,9 @@ def test_any_parameter_can_be_set_and_nothing_else_is_changed(version: Programme
 
 
 def _at(programme: Programme, steps: tuple[str | int, ...]) -> str | None:
-    node = programme.content()
+    node: Any = programme.content()
     for step in steps:
-        node = node[step] if isinstance(step, int) else node.get(step)  # type: ignore[index]  # a list where a number is
+        node = node[step] if isinstance(step, int) else node.get(step)
         if node is None:
             return None
     return str(node)

@@ -16,6 +16,7 @@ from infra.cli.what_if_document import what_if_document
 from infra.replay import charts
 from infra.replay.page import REFUSED_SHOWN, check_installed, figure, signed, what_if_page
 from infra.replay.rehearsing import Explained, Rehearsal
+from projections.what_if_board import key_figures
 from projections.what_if_lines import line_differences, lines_under
 from tests.domain.history import History, award, enrol, reverse, sale, train
 from tests.domain.networks import LAST_DAY, PROGRAMMES
@@ -134,9 +135,8 @@ def test_the_figures_are_those_of_the_json(made: tuple[Rehearsal, str]) -> None:
     assert f"Position {document['position']:,}" in page.words
     for each in told.difference.holders_in_all:
         assert [each.tier, figure(each.then), figure(each.now), signed(each.now - each.then)] in page.rows
-    for each in told.difference.money["scheme"]:
-        assert figure(each.then) in page.words
-        assert figure(each.now) in page.words
+    for total in key_figures(told.difference).money:
+        assert f"{figure(total.then)} → {figure(total.now)}" in page.words
     for side, verb in (("gaining", "gain"), ("losing", "lose")):
         assert f"{document['totals'][side]['partners']} {verb}" in page.words
     assert told.difference.gaining
@@ -145,8 +145,9 @@ def test_the_figures_are_those_of_the_json(made: tuple[Rehearsal, str]) -> None:
     for explained in told.largest:
         assert f"{signed(explained.partner.change)} {told.difference.base_currency}" in page.words
         for line in explained.lines:
-            row = next(row for row in page.rows if row[:3] == [line.business_date, line.cause, line.scheme])
-            assert row[6:] == [signed(line.change), line.why]
+            head = [line.business_date, line.cause or "quarter settled", line.scheme, line.currency]
+            sides = [figure(side.amount) if side else "–" for side in (line.then, line.now)]
+            assert [*head, *sides, signed(line.change), line.why] in page.rows
             lines += 1
     assert lines > 5
     for fact in told.difference.refused[:REFUSED_SHOWN]:
@@ -224,17 +225,20 @@ def test_it_is_well_formed_and_says_in_words_what_charts_show(made: tuple[Rehear
 
 
 def test_bars_are_as_long_as_their_figures(made: tuple[Rehearsal, str]) -> None:
-    """What a chart says to a reader of screens is what the JSON says."""
+    """One bar for each tier and side, named after both, in proportion."""
     root = ElementTree.fromstring(made[1].removeprefix("<!DOCTYPE html>"))
     svg = root.findall(".//figure")[0].find("svg")
     assert svg is not None
-    labels = [node.get("aria-label") for node in svg.iter() if node.get("aria-roledescription") == "bar"]
-    wanted = [
-        f"value: {value}; name: {each.tier}; side: {side}"
+    bars = [node for node in svg.iter() if node.get("aria-roledescription") == "bar"]
+    lengths = {node.get("aria-label"): float(re.findall(r"h([\d.]+)", node.get("d") or "")[0]) for node in bars}
+    wanted = {
+        f"value: {value}; name: {each.tier}; side: {side}": value
         for each in made[0].difference.holders_in_all
         for side, value in ((charts.AS_IT_IS, each.then), (charts.AS_IT_WOULD_BE, each.now))
-    ]
-    assert sorted(filter(None, labels)) == sorted(wanted)
+    }
+    assert set(lengths) == set(wanted)
+    unit = max(lengths.values()) / max(wanted.values())
+    assert lengths == pytest.approx({label: value * unit for label, value in wanted.items()})
 
 
 def test_the_same_what_if_makes_the_same_page(made: tuple[Rehearsal, str]) -> None:
