@@ -100,7 +100,7 @@ def what_if(
 
 
 def _page(rehearsal: "Rehearsal", digest: str, telling: "Told") -> str:
-    from infra.replay.page import what_if_page
+    from infra.replay.what_if_page import what_if_page
 
     telling.stage("Drawing the page")
     return what_if_page(rehearsal, digest)

@@ -14,8 +14,9 @@ from domain.errors import InvalidInput
 from domain.programme import Programme
 from infra.cli.what_if_document import what_if_document
 from infra.replay import charts
-from infra.replay.page import REFUSED_SHOWN, check_installed, figure, signed, what_if_page
+from infra.replay.page import check_installed, figure, signed
 from infra.replay.rehearsing import Explained, Rehearsal
+from infra.replay.what_if_page import REFUSED_SHOWN, what_if_page
 from projections.what_if_board import key_figures
 from projections.what_if_lines import line_differences, lines_under
 from tests.domain.history import History, award, enrol, reverse, sale, train
