@@ -55,7 +55,7 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         """Give one sentence with both sides."""
-        return f"{self.why}: recorded is {_told(self.recorded)}; the rules give {_told(self.decided)}."
+        return f"{self.why}. Recorded: {_told(self.recorded)}. By the rules: {_told(self.decided)}."
 
 
 def _told(shown: Shown | None) -> str:
@@ -157,12 +157,12 @@ class Replay:
             if due:
                 self._decide_due(rows)
         except Refused as refusal:
-            return row.position, f"The rules refuse the fact at position {row.position} ({str(refusal).rstrip('.')})"
+            return row.position, f"The rules refuse this fact ({str(refusal).rstrip('.')})"
         except (
             Exception
         ) as error:  # data that somebody changed may break anything: it is told as what it is, a difference
             told_error = f"{type(error).__name__}: {error}".rstrip(".")
-            return row.position, f"The fact at position {row.position} cannot be decided again ({told_error})"
+            return row.position, f"This fact cannot be decided again ({told_error})"
         return None
 
     def _decide_due(self, rows: Sequence[EventRow]) -> None:
@@ -336,19 +336,17 @@ def _first_difference(
     """Compare a command as recorded with what was decided, event by event."""
     for row, event in zip(rows, decided, strict=False):
         if not _same(row, event):
-            why = fault[1] if fault else f"Position {row.position} was decided otherwise"
+            why = fault[1] if fault else "The rules give something else"
             return Difference(row.position, _shown(row), _shown_decided(event), why)
     if fault is not None:
         row = next(row for row in rows if row.position == fault[0])
         return Difference(row.position, _shown(row), None, fault[1])
     if len(rows) > len(decided):
         row = rows[len(decided)]
-        return Difference(row.position, _shown(row), None, f"Position {row.position} does not follow from the facts")
+        return Difference(row.position, _shown(row), None, "It does not follow from the facts")
     if len(decided) > len(rows):
         last = rows[-1].position if rows else before
-        return Difference(
-            last, None, _shown_decided(decided[len(rows)]), f"After position {last} a decision is missing"
-        )
+        return Difference(last, None, _shown_decided(decided[len(rows)]), "A decision is missing behind it")
     return None
 
 

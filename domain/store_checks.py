@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from domain import events as e
-from domain.aggregates import LedgerEvent, PartnerAggregate
+from domain.aggregates import PartnerAggregate
 from domain.envelope import EventRow, envelope, leaf_hash
 from domain.errors import LedgerError
 from domain.findings import Tally
@@ -287,64 +287,48 @@ class HeadRow:
 
 
 class Snapshots:
-    """A partner's snapshots hold what its events make of it. Only partners that have some are folded.
+    """A partner's snapshots hold what deciding again has made of it when its append had ended.
 
     `versions` has the versions at which each stream has a snapshot of the format in use.
     """
 
-    def __init__(self, tally: Tally, versions: dict[str, Sequence[int]]) -> None:
+    def __init__(self, tally: Tally, versions: Mapping[str, Sequence[int]]) -> None:
         self._tally = tally
-        self._versions = {stream: sorted(each, reverse=True) for stream, each in versions.items()}
-        self._partners: dict[str, PartnerAggregate] = {}
+        self._due = {(stream, version) for stream, each in versions.items() for version in each}
+        self._wanted: dict[tuple[str, int], tuple[int, bytes]] = {}
 
-    def take(self, rows: Sequence[EventRow], events: LedgerEvents) -> dict[tuple[str, int], tuple[int, bytes]]:
-        """Take the next events; give what the snapshots among them must hold, by stream and version, with the position."""
-        wanted: dict[tuple[str, int], tuple[int, bytes]] = {}
-        due = self._versions
-        for row, event in zip(rows, events, strict=True):
-            versions = due.get(row.stream)
-            if versions is None:
-                continue
-            partner = self._partners.get(row.stream)
-            if partner is None:
-                partner = self._partners[row.stream] = PartnerAggregate(row.stream)
-            try:
-                if event is None:
-                    raise LedgerError("it cannot be read")
-                LedgerEvent(row.stream, row.version, event, row.command_id).mutate(partner)
-                if row.version == versions[-1]:
-                    wanted[row.stream, row.version] = row.position, bytes(snapshot_of(partner).state)
-            except (
-                Exception
-            ) as error:  # what somebody changed may break anything: it is said, and the stream left alone
-                self._tally.found(
-                    SNAPSHOTS,
-                    "unreadable",
-                    row.position,
-                    f"Position {row.position} does not fit what {row.stream} was before, so its snapshots cannot be compared:"
-                    f" {error}",
-                )
-                del due[row.stream], self._partners[row.stream]
-                continue
-            if row.version >= versions[-1]:
-                versions.pop()
-                if not versions:  # nothing of this stream is to be compared any more
-                    del due[row.stream], self._partners[row.stream]
-        return wanted
+    def due(self, rows: Sequence[EventRow]) -> list[int]:
+        """Give behind which of these events snapshots were taken: indexes of rows."""
+        due = self._due
+        if not due:
+            return []
+        return [index for index, row in enumerate(rows) if (row.stream, row.version) in due]
 
-    def compare(self, wanted: dict[tuple[str, int], tuple[int, bytes]], stored: dict[tuple[str, int], bytes]) -> None:
-        """Compare what snapshots hold with what they must."""
-        for place, (position, state) in wanted.items():
-            held = stored.get(place)
+    def take(self, row: EventRow, partner: PartnerAggregate | None) -> None:
+        """Take what the snapshot behind an event must hold: the partner as deciding again has left it."""
+        self._tally.count(SNAPSHOTS, 1)
+        if partner is None or partner.version != row.version:
+            stands = "is not there" if partner is None else f"stands at version {partner.version}"
+            detail = (
+                f"The snapshot of {row.stream} at version {row.version} cannot be compared: by what was decided again the partner"
+                f" {stands}."
+            )
+            self._tally.found(SNAPSHOTS, "unreadable", row.position, detail)
+        else:
+            self._wanted[row.stream, row.version] = row.position, bytes(snapshot_of(partner).state)
+
+    def wanted(self) -> list[tuple[str, int]]:
+        """Give the streams and versions of the snapshots to compare next."""
+        return list(self._wanted)
+
+    def compare(self, stored: Mapping[tuple[str, int], bytes]) -> None:
+        """Compare what these snapshots hold with what they must."""
+        for (stream, version), (position, state) in self._wanted.items():
+            held = stored.get((stream, version))
             if held is not None and held != state:
-                stream, version = place
-                self._tally.found(
-                    SNAPSHOTS,
-                    "changed",
-                    position,
-                    f"The snapshot of {stream} at version {version} holds {_difference(held, state)}.",
-                )
-        self._tally.count(SNAPSHOTS, len(wanted))
+                detail = f"The snapshot of {stream} at version {version} holds {_difference(held, state)}."
+                self._tally.found(SNAPSHOTS, "changed", position, detail)
+        self._wanted.clear()
 
 
 def _difference(held: bytes, state: bytes) -> str:

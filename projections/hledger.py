@@ -1,7 +1,7 @@
 """The bonus journal for hledger (1.25 or later), with accounts and commodities declared: `hledger check --strict` passes.
 
 Characters that hledger would misread are written as in URLs (`%3A` is a colon), which keeps names apart: decoded, they
-are the original. In account names that is all but letters, digits, `_`, `-` and `.`; in tags `%`, `,`, `;`, square brackets (hledger
+are the original. In account names that is all but letters, digits and `_-.~`; in tags `%`, `,`, `;`, square brackets (hledger
 takes a bracketed date for the posting's) and what does not print.
 """
 
@@ -18,9 +18,9 @@ from projections.plain_text_journal import details, heading
 from projections.queries import Balance, BonusJournal
 from projections.tier_status import PartnerRow
 
-_NOT_IN_NAMES = re.compile(r"[^\w.-]")
+_NOT_IN_NAMES = re.compile(r"[^\w.~-]")
 _NOT_IN_TAGS = re.compile(r"[%,;\[\]]")
-_PLAIN = re.compile(r"[\w.-]*")
+_PLAIN = re.compile(r"[\w.~-]*")
 
 
 def expense_account(scheme: str) -> str:

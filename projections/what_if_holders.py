@@ -29,12 +29,12 @@ def holders_by_quarter(
         quarters.append(following)
     then, now = (_held(side, quarters) for side in sides)
     none = [0] * len(quarters)
-    return [
-        QuarterHolders(quarter_name(quarter), tier, was, is_)
+    counted = [
+        QuarterHolders(quarter_name(quarter), tier, then.get(tier, none)[n], now.get(tier, none)[n])
         for n, quarter in enumerate(quarters)
         for tier in tiers
-        if (was := then.get(tier, none)[n]) | (is_ := now.get(tier, none)[n])
     ]
+    return [each for each in counted if each.then or each.now]
 
 
 def quarter_name(day: dt.date) -> str:

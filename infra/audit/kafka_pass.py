@@ -11,7 +11,7 @@ from infra.audit.made_again import PROJECTIONS, MadeAgain
 from infra.audit.task import Outcome, Report, Task, outcome
 from infra.kafka.lean_records import LeanRecord
 from infra.kafka.ledger_topics import partition_of, read_checkpoint
-from infra.kafka.whole_topic import WholeTopic
+from infra.kafka.whole_topic import WholeTopic, settled_ends
 from infra.postgres.audited_store import PostgresAuditedStore
 from infra.postgres.projections.audited import PostgresAuditedProjections
 from projections.recorded import Recorded
@@ -115,6 +115,7 @@ class _KafkaPass:
     def _check_checkpoint(self) -> None:
         """Say where the relay's checkpoint does not stand on an event of this ledger, or behind what is verified."""
         task, tally = self._task, self._tally
+        settled_ends(task.bootstrap_servers, task.checkpoint_topic)
         checkpoint = read_checkpoint(task.bootstrap_servers, task.checkpoint_topic)
         tally.count(CHECKPOINT, 1)
         if checkpoint is None:

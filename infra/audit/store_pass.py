@@ -1,7 +1,8 @@
 """The pass over the store: every event in order of position, and what stands beside the events."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from domain import store_checks as checks
 from domain.envelope import EventRow
@@ -12,10 +13,11 @@ from domain.replay import Difference, Replay
 from domain.snapshots import FORMAT
 from domain.store_checks import LedgerEvents
 from domain.stream_map import StreamMap
+from domain.streams import partner_id_of
 from infra.audit.clock import timed
 from infra.audit.public_changes import PublicChanges
 from infra.audit.task import Outcome, Report, Task, outcome
-from infra.postgres.audited_store import Page, PostgresAuditedStore
+from infra.postgres.audited_store import OtherIdentity, Page, PostgresAuditedStore
 
 IDENTITIES, DECISIONS, TREE_HEAD = "identities", "decisions", "tree-head"
 CHECKS = (
@@ -61,25 +63,18 @@ class _StorePass:
         self._recorded_at = checks.RecordedAt(tally)
         self._head_row = checks.HeadRow(tally)
         self._identities = _Identities(tally, store)
-        self._decisions = _Decisions(tally, store)
+        self._decisions = _Decisions(tally, store, self._snapshot_versions())
         self._public = PublicChanges(tally, task, store)
 
     def run(self, report: Report) -> Outcome:
         task, tally = self._task, self._tally
-        with timed(tally, checks.SNAPSHOTS):
-            snapshots = checks.Snapshots(tally, self._snapshot_versions())
         done = 0
         for rows, stored in self._cut(self._store.pages(task.last)):
-            events = self._take(rows, stored)
+            self._take(rows, stored)
             self._compare_with_outside()
-            with timed(tally, checks.SNAPSHOTS):
-                wanted = snapshots.take(rows, events)
-                if wanted:
-                    snapshots.compare(wanted, self._store.states(list(wanted)))
             done += len(rows)
             report(done)
-        with timed(tally, DECISIONS):
-            self._decisions.finish()
+        self._decisions.finish()
         if task.outside is not None and self._tree.size < task.outside.size:
             detail = (
                 f"The tree head kept outside is of {task.outside.size:,} events; the store has {self._tree.size:,} up to position"
@@ -93,7 +88,7 @@ class _StorePass:
         self._public.finish()
         return outcome(tally, root=self._tree.root().hex(), rows=done, streams=len(self._versions.last))
 
-    def _take(self, rows: Sequence[EventRow], stored: Sequence[bytes]) -> LedgerEvents:
+    def _take(self, rows: Sequence[EventRow], stored: Sequence[bytes]) -> None:
         tally = self._tally
         with timed(tally, checks.POSITIONS):
             self._positions.take(rows)
@@ -113,10 +108,8 @@ class _StorePass:
             self._head_row.take(rows, events)
         with timed(tally, IDENTITIES):
             self._identities.take(rows, events)
-        with timed(tally, DECISIONS):
-            self._decisions.take(rows)
+        self._decisions.take(rows)
         self._public.note(rows)
-        return events
 
     def _cut(self, pages: Iterator[Page]) -> Iterator[Page]:
         """Give the pages, cut where the head kept outside ends."""
@@ -165,27 +158,68 @@ class _StorePass:
 
 
 class _Decisions:
-    """Every decision made again from the facts is what was recorded."""
+    """Every decision made again from the facts is what was recorded; snapshots hold what that makes of the partners."""
 
-    def __init__(self, tally: Tally, store: PostgresAuditedStore) -> None:
+    def __init__(self, tally: Tally, store: PostgresAuditedStore, snapshots: Mapping[str, Sequence[int]]) -> None:
         self._tally = tally
+        self._store = store
         self._replay = Replay(store.reversed_deals(), store.of_stream)
+        self._snapshots = checks.Snapshots(tally, snapshots)
+        self._waiting: list[EventRow] = []
+        """Events behind which snapshots were taken, of the command that is not decided again yet."""
 
     def take(self, rows: Sequence[EventRow]) -> None:
-        """Decide the facts of a page again."""
-        before = self._replay.events
-        self._note(self._replay.take(rows))
-        self._tally.count(DECISIONS, self._replay.events - before)
+        """Decide the facts of a page again; where snapshots were taken, stop at the end of the command and compare."""
+        first = 0
+        if self._waiting:
+            end = _end_of_command(rows, 0, self._waiting[0].command_id)
+            if end < len(rows):
+                self._decide(rows[:end])
+                first = end
+        for index in self._snapshots.due(rows):
+            end = _end_of_command(rows, index, rows[index].command_id)
+            self._waiting.append(rows[index])
+            if end < len(rows):
+                self._decide(rows[first:end])
+                first = max(first, end)
+        with timed(self._tally, DECISIONS):
+            before = self._replay.events
+            self._note(self._replay.take(rows[first:]))
+            self._tally.count(DECISIONS, self._replay.events - before)
+        self._compare_snapshots()
 
     def finish(self) -> None:
         """Decide what is left."""
-        before = self._replay.events
-        self._note(self._replay.finish())
-        self._tally.count(DECISIONS, self._replay.events - before)
+        self._decide(())
+        self._compare_snapshots()
+
+    def _compare_snapshots(self) -> None:
+        """Compare the snapshots of a page in one round trip."""
+        with timed(self._tally, checks.SNAPSHOTS):
+            wanted = self._snapshots.wanted()
+            if wanted:
+                self._snapshots.compare(self._store.states(wanted))
+
+    def _decide(self, rows: Sequence[EventRow]) -> None:
+        """Decide facts again up to the end of a command, and take what the snapshots behind it must hold."""
+        with timed(self._tally, DECISIONS):
+            before = self._replay.events
+            self._note(self._replay.take(rows))
+            self._note(self._replay.finish())
+            self._tally.count(DECISIONS, self._replay.events - before)
+        with timed(self._tally, checks.SNAPSHOTS):
+            for row in self._waiting:
+                self._snapshots.take(row, self._replay.partners.get(partner_id_of(row.stream) or ""))
+            self._waiting.clear()
 
     def _note(self, differences: Iterable[Difference]) -> None:
         for difference in differences:
             self._tally.found(DECISIONS, "decision", difference.position, str(difference))
+
+
+def _end_of_command(rows: Sequence[EventRow], first: int, command_id: str) -> int:
+    """Give the index of the first event, from one on, that is of another command; the number of events where none is."""
+    return next((n for n in range(first, len(rows)) if rows[n].command_id != command_id), len(rows))
 
 
 class _Identities:
@@ -195,9 +229,12 @@ class _Identities:
         self._tally = tally
         self._store = store
         self._facts = 0
+        self._missing = 0
+        self._asker = ThreadPoolExecutor(1, "audit-identities")
+        self._asked: tuple[Sequence[int], Sequence[Identity], Future[list[OtherIdentity]]] | None = None
 
     def take(self, rows: Sequence[EventRow], events: LedgerEvents) -> None:
-        """Compare the identities of a page in one round trip."""
+        """Compare the identities of a page in one round trip, whose answer is looked at with the next page."""
         expected: list[Identity] = []
         positions: list[int] = []
         for row, event in zip(rows, events, strict=True):
@@ -209,13 +246,22 @@ class _Identities:
                 expected.append(identity)
                 positions.append(row.position)
         self._facts += len(expected)
+        self._settle()
         if expected:
-            for index, found in self._store.other_identities(expected):
-                self._say(positions[index], expected[index], found)
+            self._asked = positions, expected, self._asker.submit(self._store.other_identities, expected)
         self._tally.count(IDENTITIES, len(expected))
+
+    def _settle(self) -> None:
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            positions, expected, answer = asked
+            for index, found in answer.result():
+                self._say(positions[index], expected[index], found)
 
     def finish(self, last: int) -> None:
         """Look for identities that no fact has left, where there are more of them than facts."""
+        self._settle()
+        self._asker.shutdown()
         identities, further = self._store.identities(last)
         if identities == self._facts + further - self._missing:
             return
@@ -228,8 +274,6 @@ class _Identities:
                     f" {what}."
                 )
                 self._tally.found(IDENTITIES, "added", held.position, detail)
-
-    _missing = 0
 
     def _say(self, position: int, expected: Identity, found: tuple[object, ...] | None) -> None:
         name = f"{expected.kind} {expected.key!r} of position {position}"

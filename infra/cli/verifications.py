@@ -1,6 +1,7 @@
 """`audit verify` answers: is everything here what really happened, and does everything follow from it; `replay verify` the latter alone."""
 
 import json as json_library
+from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -154,7 +155,7 @@ def _print_controls(document: dict[str, Any]) -> None:
     rows = ", ".join(f"{name} {count:,}" for name, count in document["rows"].items())
     out.print(f"Rows: {rows or 'none'}.")
     for name, sums in document["totals"].items():
-        told = ", ".join(f"{amount} {currency}" for currency, amount in sums.items())
+        told = ", ".join(format_amount(Decimal(amount), currency) for currency, amount in sums.items())
         out.print(f"{name.capitalize()}: {told or 'none'}.")
     for title in ("versions", "parameters"):
         told = ", ".join(f"{name} {value}" for name, value in document[title].items() if value is not None)
@@ -223,7 +224,7 @@ def _readable(data: str) -> Any:
 def _print_again(again: "DecidedAgain") -> None:
     for difference in again.differences[:SHOWN_FINDINGS]:
         out.print(f"Position {difference.position:,}: {difference.why}.", style="bold", markup=False)
-        for title, shown in (("recorded", difference.recorded), ("the rules give", difference.decided)):
+        for title, shown in (("recorded", difference.recorded), ("by the rules", difference.decided)):
             told = (
                 "nothing" if shown is None else f"{shown.type}, version {shown.version} of {shown.stream}: {shown.data}"
             )

@@ -20,6 +20,40 @@ FETCH_BYTES = 512 * 1024
 """Of a partition at a time: partitions come evenly then, and what waits for others stays small."""
 
 
+SETTLED_WITHIN_S = 75.0
+"""Kafka aborts a transaction that nobody ends after 60 s (`clients.TRANSACTION_TIMEOUT_MS`)."""
+SETTLE_PAUSE_S = 0.05
+
+
+def settled_ends(bootstrap: str, topic: str) -> dict[int, int]:
+    """Give where a topic's partitions end now, once every transaction that has written there by now has ended.
+
+    A commit's markers reach one partition after the other: what is committed may not be readable as such in all of them yet.
+
+    Raises:
+        ServiceUnreachable: Kafka does not answer, or does not have the topic yet.
+
+    """
+    written = read_committed_consumer(bootstrap, isolation_level="read_uncommitted")
+    committed = read_committed_consumer(bootstrap)
+    try:
+        with reachable(bootstrap):
+            numbers = written.partitions_for_topic(topic)
+            if not numbers:
+                raise ServiceUnreachable(f"Kafka at {bootstrap} has no topic {topic} (yet); the relay makes it.")
+            partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+            ends = written.end_offsets(partitions)
+            give_up_at = time.monotonic() + SETTLED_WITHIN_S
+            while True:
+                stable = committed.end_offsets(partitions)
+                if all(stable[each] >= ends[each] for each in partitions) or time.monotonic() > give_up_at:
+                    return {each.partition: min(ends[each], stable[each]) for each in partitions}
+                time.sleep(SETTLE_PAUSE_S)
+    finally:
+        for consumer in (written, committed):
+            consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
+
+
 class WholeTopic:
     """One reading of a topic, whole or from the offsets in `begin`. Used by one thread; close it."""
 
@@ -28,6 +62,7 @@ class WholeTopic:
     ) -> None:
         self._bootstrap = bootstrap
         self._topic = topic
+        self.ends = settled_ends(bootstrap, topic)
         self._consumer = read_committed_consumer(
             bootstrap, max_poll_records=max_records, max_partition_fetch_bytes=FETCH_BYTES
         )
@@ -35,16 +70,11 @@ class WholeTopic:
         self._paused: set[int] = set()
         try:
             with reachable(bootstrap):
-                numbers = self._consumer.partitions_for_topic(topic)
-                if not numbers:
-                    raise ServiceUnreachable(f"Kafka at {bootstrap} has no topic {topic} (yet); the relay makes it.")
-                partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+                partitions = self._named(self.ends)
                 self._consumer.assign(partitions)
                 self._consumer.seek_to_beginning(*partitions)
                 for partition, offset in (begin or {}).items():
                     self._consumer.seek(TopicPartition(topic, partition), offset)
-                self.ends: dict[int, int] = {}
-                self.look_again()
         except BaseException:
             self.close()
             raise
@@ -85,11 +115,14 @@ class WholeTopic:
         return before_end
 
     def look_again(self) -> None:
-        """Let each partition end where it ends by now."""
-        partitions = self._consumer.assignment()
+        """Let each partition end where it ends by now, and read on from where it ended before."""
+        ends = settled_ends(self._bootstrap, self._topic)
         with reachable(self._bootstrap):
-            ends = self._consumer.end_offsets(partitions, timeout_ms=ANSWER_MS)
-        self.ends = {each.partition: end for each, end in ends.items()}
+            for each in self._named(self.ends):
+                before = self.ends[each.partition]
+                if self._consumer.position(each) > before:
+                    self._consumer.seek(each, before)  # what was polled behind the end was not given
+        self.ends = ends
 
     def ended(self) -> Collection[int]:
         """Give the partitions that were read to where they ended when that was looked at last."""

@@ -65,6 +65,10 @@ SELECT stream, version, state FROM ledger.snapshot
 """
 
 
+OtherIdentity = tuple[int, tuple[str, int, bytes, str | None] | None]
+"""The index of an identity asked for, and what the store has instead: stream, version, content hash, reference; or nothing."""
+
+
 class Page(NamedTuple):
     """Events in order of position, with the leaf hashes stored beside them."""
 
@@ -93,10 +97,10 @@ class Snapshot(NamedTuple):
 
 
 class PostgresAuditedStore:
-    """Used by one thread. Every method raises `ServiceUnreachable` while PostgreSQL is away."""
+    """Used by one thread, and one more for identities. Every method raises `ServiceUnreachable` while PostgreSQL is away."""
 
     def __init__(self, url: str, timezone: str) -> None:
-        self._pool = ConnectionPool(url, max_connections=2)
+        self._pool = ConnectionPool(url, max_connections=3)
         self._timezone = timezone
 
     def head(self) -> tuple[Head, int]:
@@ -149,7 +153,7 @@ class PostgresAuditedStore:
 
     # --- identities ---
 
-    def other_identities(self, expected: Sequence[Identity]) -> list[tuple[int, tuple[Any, ...] | None]]:
+    def other_identities(self, expected: Sequence[Identity]) -> list[OtherIdentity]:
         """Give the indexes of those identities that the store has otherwise, with what it has: None for none at all."""
         columns = (
             array(i.kind for i in expected),

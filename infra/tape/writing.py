@@ -23,9 +23,9 @@ from infra.tape.arrow import pyarrow
 from infra.tape.manifest import OWN, Manifest, Part, replace
 from infra.tape.rows import DICTIONARIES, LEDGERS_STREAMS, TapeRow, record_batch, schema
 
-ROWS_A_BATCH = 512
+ROWS_A_BATCH = 256
 """So many rows of a bucket wait as Python objects before they become columns, which take a third of the memory."""
-BUFFER_BYTES = 64 * 1024 * 1024
+BUFFER_BYTES = 24 * 1024 * 1024
 """So much waits as columns before the bucket that has most of it is written."""
 COMPRESSION = "zstd"
 LEVEL = 1

@@ -13,6 +13,7 @@ from domain.errors import Refused
 from domain.events import SaleRecorded
 from domain.streams import partner_stream
 from infra.kafka.admin import topic_id
+from infra.kafka.event_source import KafkaEventSource, end_offsets
 from infra.postgres.projections.builds import index_statements
 from infra.postgres.projections.read_models import PostgresReadModels
 from infra.postgres.projections.rebuilds import PostgresBuilds
@@ -365,6 +366,9 @@ def test_a_topic_made_anew_is_read_and_the_projector_can_go_on(bench: Bench) -> 
     eventually(lambda: topic_id(bootstrap, bench.topic) is None)
     real.ensure_topic(bootstrap, bench.topic)
     real.produce(bootstrap, bench.topic, [(None, b"no JSON"), *real.keyed(history.told)], a_transaction=7)
+    eventually(
+        lambda: committed(bench) == len(history.told) + 1
+    )  # a commit is answered before all can read what it has
     rebuilt = rebuild(bench)
     assert rebuilt.compared is not None
     assert (rebuilt.compared.equal, rebuilt.compared.up_to, rebuilt.parked) == (True, len(history.told), 1)
@@ -375,6 +379,19 @@ def test_a_topic_made_anew_is_read_and_the_projector_can_go_on(bench: Bench) -> 
         bench.endpoints.read_database_url, "SELECT sum(applied)::int FROM projection_2.partition_progress"
     ) == [(len(history.told) + 1,)]
     again.projector.close()
+
+
+def committed(bench: Bench) -> int:
+    """Count what whoever reads from the beginning is given."""
+    bootstrap, read = bench.endpoints.bootstrap_servers, 0
+    ends = end_offsets(bootstrap, bench.topic)
+    source = KafkaEventSource(bootstrap, bench.topic, ends=ends, max_records=500)
+    source.poll()
+    source.seek(dict.fromkeys(ends, 0))
+    while not source.at_end():
+        read += sum(len(records) for records in source.poll().values())
+    source.close()
+    return read
 
 
 def test_an_empty_topic_and_no_live_build_are_rebuilt_to_an_empty_one(bench: Bench) -> None:

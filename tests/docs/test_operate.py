@@ -4,6 +4,7 @@ import re
 
 from infra.bootstrap import PROJECTOR
 from infra.embedded import processes
+from infra.kafka.admin import topic_id
 from producers.topics import layouts
 from tests.consumers import real
 from tests.docs.pages import DOCS, ROOT, write_tutorial_feed
@@ -28,6 +29,7 @@ def test_kafka_and_the_projections_are_filled_again() -> None:
         ledger.down()
         for topic in layouts(settings.kafka_partitions, settings.topic_prefix).all:
             real.delete_topic(settings.kafka, topic.name)
+            eventually(lambda: topic_id(str(settings.kafka), topic.name) is None)  # noqa: B023
         ledger.done("up")
         events = ledger.done("status")["events"]
         eventually(lambda: ledger.done("status")["relayed"] == events, pause_s=0.5)

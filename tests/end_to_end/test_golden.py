@@ -8,6 +8,7 @@ import pytest
 
 from tests.end_to_end.command_line import CommandLine
 from tests.end_to_end.conftest import shared
+from tests.end_to_end.proves_itself import check_proves_itself
 from tests.end_to_end.second_opinion import check_second_opinion
 
 AS_OF = "2015-01-31"
@@ -35,7 +36,8 @@ CASES: dict[str, list[tuple[str, str]]] = {
 def test_a_golden_case_gives_its_expected_result(case: str, ledger: CommandLine, tmp_path: Path) -> None:
     """Tiers, specialisations, loyalty, balances, lines, duplicates and refusals are those that the case states.
 
-    hledger and Beancount, which read the exported journal, agree with every balance.
+    hledger and Beancount, which read the exported journal, agree with every balance; the ledger verifies itself, and every decision
+    made again is the recorded one.
     """
     folder = shared("golden", case)
     expected = json.loads((folder / "expected.json").read_text())
@@ -56,6 +58,7 @@ def test_a_golden_case_gives_its_expected_result(case: str, ledger: CommandLine,
     assert check_second_opinion(ledger, tmp_path) == sum(
         len(each["balances"]) for each in expected["partners"].values()
     )
+    check_proves_itself(ledger)
     assert sorted(refused) == sorted((row["file"], row["line"]) for row in expected["refused"])
 
     for argument, count in recorded.items():

@@ -14,6 +14,7 @@ import pytest
 from infra.postgres.projections.read_models import PostgresReadModels
 from tests.end_to_end.command_line import CommandLine
 from tests.end_to_end.conftest import shared
+from tests.end_to_end.proves_itself import check_proves_itself
 from tests.end_to_end.second_opinion import check_second_opinion
 from tests.end_to_end.whole_ledger import Outside, Record, check_every_event_once
 from tests.servers import fresh_ledger
@@ -137,6 +138,11 @@ def test_unchanged_programmes_rehearsed_differ_in_nothing(real: RealLedger) -> N
 def test_other_peoples_accounting_programs_agree_with_every_balance(real: RealLedger, tmp_path: Path) -> None:
     """hledger and Beancount read the exported journal without an objection, and owe each partner what the ledger does."""
     assert check_second_opinion(real.command_line, tmp_path) == BALANCES
+
+
+def test_the_ledger_of_the_real_input_proves_itself(real: RealLedger) -> None:
+    """All of it is verified, and every decision made again from the facts is the recorded one."""
+    check_proves_itself(real.command_line)
 
 
 def test_status_says_that_nothing_is_behind(real: RealLedger) -> None:

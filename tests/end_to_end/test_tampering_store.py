@@ -267,22 +267,24 @@ def test_a_seat_edited_in_the_roster(copy: Copy) -> None:
 
 
 def snapshot(copy: Copy, change: Callable[[bytes], bytes]) -> int:
-    """Put a snapshot of the partner with the most events into the store, changed; give its position."""
+    """Put a snapshot of the partner with the most events into the store, as an append would, changed; give its position."""
     [(stream,)] = copy.execute(
         "SELECT stream FROM ledger.event WHERE stream LIKE 'partner:%' GROUP BY stream ORDER BY count(*) DESC, stream LIMIT 1"
     )
+    rows = [
+        copy.row(int(str(position)))
+        for (position,) in copy.execute(f"SELECT position FROM ledger.event WHERE stream = '{stream}' ORDER BY version")
+    ]
+    last_of_command = next(n for n in range(5, len(rows)) if rows[n].command_id != rows[n + 1].command_id)
     partner = PartnerAggregate(str(stream))
-    position = 0
-    for (at,) in copy.execute(f"SELECT position FROM ledger.event WHERE stream = '{stream}' ORDER BY version LIMIT 5"):
-        row = copy.row(int(str(at)))
+    for row in rows[: last_of_command + 1]:
         event = decode(row.type, row.schema_version, row.data)
         LedgerEvent(row.stream, row.version, event, row.command_id).mutate(partner)
-        position = row.position
     state = change(bytes(snapshot_of(partner).state))
     copy.execute(
-        f"INSERT INTO ledger.snapshot VALUES ('{stream}', 5, '{snapshot_of(partner).topic}', {sql_bytes(state)})"
+        f"INSERT INTO ledger.snapshot VALUES ('{stream}', {partner.version}, '{snapshot_of(partner).topic}', {sql_bytes(state)})"
     )
-    return position
+    return rows[last_of_command].position
 
 
 def test_a_snapshot_edited(copy: Copy) -> None:

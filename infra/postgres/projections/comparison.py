@@ -30,14 +30,14 @@ ORDER BY position, content LIMIT {shown}
 """
 
 _WHOLE = """
-WITH a AS (SELECT ROW({columns})::text AS content FROM {new}.{table} AS t WHERE {condition}),
-b AS (SELECT ROW({columns})::text AS content FROM {live}.{table} AS t WHERE {condition}),
+WITH a AS (SELECT ROW({key})::text AS key, ROW({columns})::text AS content FROM {new}.{table} AS t WHERE {condition}),
+b AS (SELECT ROW({key})::text AS key, ROW({columns})::text AS content FROM {live}.{table} AS t WHERE {condition}),
 differing AS (
-    (SELECT content, true AS is_new FROM (SELECT * FROM a EXCEPT ALL SELECT * FROM b) AS only_new)
+    (SELECT key, content, true AS is_new FROM (SELECT * FROM a EXCEPT ALL SELECT * FROM b) AS only_new)
     UNION ALL
-    (SELECT content, false FROM (SELECT * FROM b EXCEPT ALL SELECT * FROM a) AS only_live)
+    (SELECT key, content, false FROM (SELECT * FROM b EXCEPT ALL SELECT * FROM a) AS only_live)
 )
-SELECT NULL, content, is_new, count(*) OVER () FROM differing ORDER BY content LIMIT {shown}
+SELECT key, content, is_new, count(*) OVER () FROM differing ORDER BY key, content LIMIT {shown}
 """
 
 _FIRST_BEYOND = """
@@ -45,26 +45,30 @@ SELECT min(position) FROM {ahead}.audit JOIN unnest(%s::int[], %s::bigint[]) AS 
     USING (partition) WHERE record_offset >= next_offset
 """
 
-_WITHOUT_POSITION: Mapping[str, tuple[str, str]] = {
+_WITHOUT_POSITION: Mapping[str, tuple[str, str, str]] = {
     "balance": (
-        "partner, currency, posting_month, accrued, clawed_back, paid, lines",
+        "partner, currency, posting_month",
+        "accrued, clawed_back, paid, lines",
         "EXISTS (SELECT FROM {new}.stream_version AS s WHERE s.stream = 'partner:' || t.partner"
         " AND s.partition = ANY (%(partitions)s)) AND 'partner:' || t.partner <> ALL (%(parked)s)",
     ),
     "stream_version": (
-        "stream, partition, version, leaf_hash",
+        "stream",
+        "partition, version, leaf_hash",
         "t.partition = ANY (%(partitions)s) AND t.stream <> ALL (%(parked)s)",
     ),
     "parked": (
-        "topic, partition, record_offset, stream, leaf_hash, position",
+        "topic, partition, record_offset",
+        "stream, leaf_hash, position",
         "t.partition = ANY (%(partitions)s) AND t.stream <> ALL (%(parked)s)",
     ),
     "partition_progress": (
-        "topic, partition, next_offset, applied, last_position, ledger_date, latest_business_date",
+        "topic, partition",
+        "next_offset, applied, last_position, ledger_date, latest_business_date",
         "t.partition = ANY (%(partitions)s) AND t.partition <> ALL (%(parked_in)s)",
     ),
 }
-"""Columns and rows that must be equal where both builds have read a partition up to the same offset."""
+"""Key, further columns and rows that must be equal where both builds have read a partition up to the same offset."""
 
 
 class Comparing:
@@ -79,12 +83,10 @@ class Comparing:
 
     def up_to(self, cursor: Cursor, *, same_topic: bool) -> int:
         """Give the position up to which both builds have all events: none that one of them has is to come to the other."""
+        if not same_topic:
+            return min(_complete_up_to(cursor, self._new), _complete_up_to(cursor, self._live))
         here, there = _progress(cursor, self._new), _progress(cursor, self._live)
         last = max([position for _, position in (*here.values(), *there.values())], default=0)
-        if (
-            not same_topic
-        ):  # the offsets of the other topic tell nothing: a partition's last position is all that is known
-            return min([position for _, position in there.values()], default=0) if len(there) == len(here) else 0
         for ahead, behind, schema in ((here, there, self._new), (there, here, self._live)):
             offsets = {
                 number: behind.get(number, (0, 0))[0]
@@ -136,11 +138,12 @@ class Comparing:
             "parked": [] if parked_too else [stream for stream, _ in parked],
             "parked_in": [] if parked_too else [partition for _, partition in parked],
         }
-        for table, (columns, condition) in _WITHOUT_POSITION.items():
+        for table, (key, columns, condition) in _WITHOUT_POSITION.items():
             if table not in (tables or (*BOOKKEEPING, *self._tables)):
                 continue
             statement = _WHOLE.format(
-                columns=columns,
+                key=key,
+                columns=f"{key}, {columns}",
                 new=self._new,
                 live=self._live,
                 table=table,
@@ -176,15 +179,15 @@ class Found:
             found.differing, found.differences = dict(comparison.differing), list(comparison.differences)
         return found
 
-    def add(self, table: str, rows: Sequence[tuple[int | None, str, bool, int]]) -> None:
-        """Take in what a statement found in a table."""
+    def add(self, table: str, rows: Sequence[tuple[int | str, str, bool, int]]) -> None:
+        """Take in what a statement found in a table: position or key, content, of which build, how many in all."""
         if not rows:
             return
         shown = SHOWN - sum(each.table == table for each in self.differences)
         self.differing[table] = self.differing.get(table, 0) + rows[0][3]
         at: dict[int | str, dict[bool, str]] = {}
-        for position, content, is_new, _ in rows:
-            at.setdefault(content if position is None else position, {}).setdefault(is_new, content)
+        for where, content, is_new, _ in rows:
+            at.setdefault(where, {}).setdefault(is_new, content)
         for key, sides in list(at.items())[: max(0, shown)]:
             position = key if isinstance(key, int) else None
             self.differences.append(

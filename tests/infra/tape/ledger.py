@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from domain.retold import FACTS_OF_PARTNERS
-from infra.kafka.event_source import topic_identity
-from infra.kafka.ledger_topics import KafkaLedgerTopics
+from infra.kafka.event_source import end_offsets, topic_identity
+from infra.kafka.ledger_topics import KafkaLedgerTopics, relayed_position
 from infra.postgres.audited_store import PostgresAuditedStore
 from infra.postgres.tree import PostgresTree
 from infra.tape.making import Made, Sources, make
@@ -17,6 +17,7 @@ from producers.batches import StoredRow, transaction
 from producers.topics import Transaction, layouts
 from tests.end_to_end.tampering import Copy
 from tests.servers import execute
+from tests.waiting import eventually
 
 _numbers = itertools.count(1)
 OWN_FACTS = ("ProgrammePublished", "LedgerAdvanced", "RecordDropped")
@@ -39,11 +40,24 @@ class Relayed:
         try:
             if last < first:
                 return
-            topics.send(change(transaction(self._rows(first, last))))
+            whole = change(transaction(self._rows(first, last)))
+            topics.send(whole)
             while not topics.committed(1):
                 pass
         finally:
             topics.close()
+        endpoints = self.copy.endpoints  # a transaction is committed before its records can be read
+        eventually(lambda: relayed_position(endpoints.bootstrap_servers, self.copy.prefix) == whole.checkpoint.position)
+
+    def produce(self, record: tuple[bytes | None, bytes | None, int]) -> None:
+        """Put a record on the events topic as somebody else would, and wait until it can be read."""
+        topic, bootstrap = (
+            layouts(self.copy.partitions, self.copy.prefix).events.name,
+            self.copy.endpoints.bootstrap_servers,
+        )
+        before = sum(end_offsets(bootstrap, topic).values())
+        self.copy.produce("events", record)
+        eventually(lambda: sum(end_offsets(bootstrap, topic).values()) > before + 1)  # the record and its marker
 
     def make(self, folder: Path, *, anew: bool = False, wait_s: float = 1) -> Made:
         """Make or top up a tape, as the command does."""
