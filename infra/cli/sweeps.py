@@ -90,7 +90,7 @@ def sweep(
         print_json({**document, "parked": parked, "seconds": round(seconds, 3), "workers": request.workers})
         return
     print_sweep(swept)
-    rate = f", {telling.rate:,.0f} decisions of a fact a second" if telling.rate else ""
+    rate = f", {telling.rate:,.0f} decided a second" if telling.rate else ""
     out.print(
         f"{counted(swept.facts, 'fact')} decided anew for each of {counted(len(swept.points), 'point')},"
         f" up to position {swept.position:,} ({seconds:,.1f} s in all{rate})."
