@@ -19,6 +19,7 @@ from domain import events as e
 from domain.facts import EnrolPartner, Fact
 from domain.retold import retold
 from domain.streams import partner_id_of
+from infra.replay.what_if_page import REFUSED_SHOWN
 from infra.tape.reading import RecordedTape
 from projections.what_if_rules import ledgers_own
 from tests.end_to_end.command_line import CommandLine
@@ -266,8 +267,10 @@ def test_the_page_says_what_the_json_says(ledger: Rehearsed, candidate: Path, tm
     for each in told["totals"]["money"]["scheme"]:
         assert f">{each['group']}, {each['currency']}<" in html
         assert f">{Decimal(each['now']):,}<" in html
-    for fact in told["refused"]:
+    assert len(told["refused"]) > REFUSED_SHOWN
+    for fact in told["refused"][:REFUSED_SHOWN]:
         assert f">{fact['position']:,}<" in html
+    assert f"and {len(told['refused']) - REFUSED_SHOWN:,} more, in the JSON" in html
     assert len(told["largest"]) == html.count("<section>")
     again = ledger.command_line.run("replay", "what-if", "--programme", candidate, "--html", page)
     assert again.code == 1
