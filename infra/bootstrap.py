@@ -49,6 +49,7 @@ from projections.recorded import Events
 if TYPE_CHECKING:
     from infra.replay.rehearsing import Rehearsal, Request
     from infra.replay.rehearsing import Telling as Rehearsing
+    from infra.replay.sweeping import Sweep, SweepRequest
     from infra.tape.checking import Checked, OnChecked
     from infra.tape.making import Made, OnProgress
     from infra.tape.reading import RecordedTape
@@ -258,6 +259,15 @@ class Runtime:
         telling.stage("Waiting for the projections", recorded.manifest.position)
         self.wait_until_projected(telling.note, recorded.position)
         return rehearse(recorded, recorded.manifest.facts, Live(self.read_models, self.events), request, telling)
+
+    def sweep(self, request: "SweepRequest", telling: "Rehearsing") -> "Sweep":
+        """Decide the facts of a tape under the programmes of each point of a sweep."""
+        from infra.replay.sweeping import sweep
+
+        recorded = self.tape(request.tape)
+        telling.stage("Waiting for the projections", recorded.manifest.position)
+        self.wait_until_projected(telling.note, recorded.position)
+        return sweep(recorded, recorded.manifest.facts, self.read_models, request, telling)
 
     @cached_property
     def ledger_id(self) -> str:

@@ -71,6 +71,11 @@ class PartnerStanding:
         """The tier held; an ended partner keeps its last one on record."""
         return self.tier_history[-1].tier
 
+    @property
+    def held_tier(self) -> str | None:
+        """The tier held; None for an ended partner, who is no holder."""
+        return None if self.ended_on is not None else self.tier
+
 
 @dataclass(frozen=True, slots=True)
 class PartnersAnswer:

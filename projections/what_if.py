@@ -11,6 +11,7 @@ stream (`fold_piece`). So pieces can be folded by any number of processes, and t
 
 import datetime as dt
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
@@ -68,11 +69,20 @@ class Linked(msgspec.Struct, frozen=True, array_like=True):
     facts: Facts
 
 
+class Counts(msgspec.Struct, frozen=True, array_like=True):
+    """How many partners are enrolled by the date, how many hold each tier, and how many facts are refused."""
+
+    partners: int
+    holders: dict[str, int]
+    refused: int
+
+
 class Folded(msgspec.Struct, frozen=True, array_like=True):
     """What partners come to under one set of programmes, in the order folded, and the sums of their bonuses."""
 
     outcomes: list[Outcome]
     cells: list[Cell]
+    counts: Counts
 
 
 class FoldedPiece(msgspec.Struct, frozen=True, array_like=True):
@@ -123,7 +133,10 @@ class _Sums:
             tally.add_to(self._totals)
 
     def folded(self) -> Folded:
-        return Folded(self._outcomes, self._totals.cells())
+        standings = [each.standing for each in self._outcomes if each.standing is not None]
+        holders = Counter(tier for each in standings if (tier := each.held_tier) is not None)
+        counts = Counts(len(standings), dict(holders), sum(len(each.refused) for each in self._outcomes))
+        return Folded(self._outcomes, self._totals.cells(), counts)
 
 
 # --- reading facts ---

@@ -212,7 +212,7 @@ def difference(
     """Hold a result against the live projections' answer as of the same date, at the position that the facts were read up to."""
     programmes, as_of = result.rules.programmes, result.rules.as_of
     there = {standing.partner.partner: standing for standing in actual.partners}
-    worth = _Worth(programmes, as_of)
+    worth = Worth(programmes, as_of)
     partners = {}
     for partner in sorted({*there, *result.outcomes}):
         outcome = result.outcomes.get(partner)
@@ -234,7 +234,7 @@ def _partner(
     actual: PartnerStanding | None,
     outcome: Outcome | None,
     bonuses: Sequence[SchemeBonus],
-    worth: "_Worth",
+    worth: "Worth",
 ) -> PartnerDifference:
     candidate = None if outcome is None else outcome.standing
     known = actual or candidate
@@ -306,7 +306,7 @@ def _told(standing: PartnerStanding | None) -> object:
 
 
 def _held(standing: PartnerStanding | None) -> str | None:
-    return None if standing is None or standing.ended_on is not None else standing.tier
+    return None if standing is None else standing.held_tier
 
 
 def _specialisations(standing: PartnerStanding | None) -> set[str]:
@@ -320,7 +320,7 @@ def _tiers(programmes: Programmes, as_of: dt.date, partners: Iterable[PartnerDif
     return (*order, *sorted(held - set(order)))
 
 
-class _Worth:
+class Worth:
     """What amounts are worth in base currency."""
 
     def __init__(self, programmes: Programmes, as_of: dt.date) -> None:

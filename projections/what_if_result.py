@@ -1,11 +1,12 @@
 """What a what-if comes to as a whole, gathered from pieces in whatever order they were folded."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
 from projections.facts_by_stream import Facts, RecordedFacts
-from projections.what_if import Folded, FoldedPiece, country_of, fold_linked, fold_piece, streams_of
+from projections.what_if import Counts, Folded, FoldedPiece, country_of, fold_linked, fold_piece, streams_of
 from projections.what_if_rules import Rules
 from projections.what_if_tally import Outcome, RefusedFact, Totals
 
@@ -18,6 +19,7 @@ class Result:
     outcomes: Mapping[str, Outcome]
     """By partner, in order of their ids; those who are not enrolled by the date or were refused have no standing."""
     totals: Totals
+    counts: Counts
 
     @property
     def refused(self) -> Sequence[RefusedFact]:
@@ -33,6 +35,7 @@ class Gathering:
         self._sets = sets
         self._outcomes: list[dict[str, Outcome]] = [{} for _ in sets]
         self._totals = [Totals() for _ in sets]
+        self._counts = [Counts(0, {}, 0) for _ in sets]
         self._linked: dict[str, list[Facts]] = {}
         self._place: dict[str, str] = {}
         self.facts = 0
@@ -55,6 +58,7 @@ class Gathering:
         for each, outcomes, totals in zip(folded, self._outcomes, self._totals, strict=True):
             outcomes.update((outcome.partner, outcome) for outcome in each.outcomes)
             totals.merge(each.cells)
+        self._counts = [_added(counts, each.counts) for counts, each in zip(self._counts, folded, strict=True)]
 
     @property
     def linked(self) -> Mapping[str, Sequence[Facts]]:
@@ -72,9 +76,16 @@ class Gathering:
     def results(self) -> list[Result]:
         """Give the results, one for each set of rules."""
         return [
-            Result(rules, dict(sorted(outcomes.items())), totals)
-            for rules, outcomes, totals in zip(self._sets, self._outcomes, self._totals, strict=True)
+            Result(rules, dict(sorted(outcomes.items())), totals, counts)
+            for rules, outcomes, totals, counts in zip(
+                self._sets, self._outcomes, self._totals, self._counts, strict=True
+            )
         ]
+
+
+def _added(one: Counts, other: Counts) -> Counts:
+    holders = Counter(one.holders) + Counter(other.holders)
+    return Counts(one.partners + other.partners, dict(holders), one.refused + other.refused)
 
 
 def countries_seated_by_time(recorded: RecordedFacts, sets: Sequence[Rules]) -> Collection[str]:

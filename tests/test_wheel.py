@@ -29,6 +29,7 @@ print(json.dumps({
     "jars": len(jars.locked_jars()),
     "programmes": [read_programme_file(path).programme for path in sorted(Path(str(programmes)).glob("*.yaml"))],
     "kafka_log": configuration.KAFKA_LOG4J,
+    "pages": sorted(each.name for each in resources.files("infra.replay").joinpath("pages").iterdir()),
     "typed": resources.files("domain").joinpath("py.typed").is_file(),
 }))
 """
@@ -76,7 +77,7 @@ def test_the_command_runs(installed: Path, tmp_path: Path) -> None:
 
 
 def test_everything_the_code_reads_is_packaged(installed: Path, tmp_path: Path) -> None:
-    """Migrations, the projections' tables, the jars' digests, the demo's programmes and the marker for type checkers."""
+    """Migrations, the projections' tables, the jars' digests, the demo's programmes, pages and the marker for type checkers."""
     found = json.loads(run(installed / "python", "-c", PACKAGED, cwd=tmp_path))
     assert all(Path(where).is_relative_to(installed.parent) for where in found["where"]), "not the checkout's"
     assert found["migrations"] == sorted(path.name for path in (ROOT / "infra/postgres/migrations").glob("*.sql"))
@@ -84,4 +85,5 @@ def test_everything_the_code_reads_is_packaged(installed: Path, tmp_path: Path) 
     assert found["jars"] > 0
     assert len(found["programmes"]) == len(list((ROOT / "infra/demo/programmes").glob("*.yaml"))) > 0
     assert "appenders" in found["kafka_log"].lower()
+    assert found["pages"] == sorted(path.name for path in (ROOT / "infra/replay/pages").iterdir())
     assert found["typed"]

@@ -27,6 +27,7 @@ from infra.cli.soak import soak_commands
 from infra.cli.standings import partner_commands, standings_commands
 from infra.cli.story import story_commands
 from infra.cli.subscriptions import subscribe_commands
+from infra.cli.sweeps import sweep_commands
 from infra.cli.tapes import tape_commands
 from infra.cli.verifications import replay_verification_commands, verification_commands
 from infra.cli.what_if import what_if_commands
@@ -52,6 +53,7 @@ app.add_typer(audit_commands, name="audit")
 replay_commands.registered_commands += replay_verification_commands.registered_commands
 replay_commands.registered_commands += tape_commands.registered_commands
 replay_commands.registered_commands += what_if_commands.registered_commands
+replay_commands.registered_commands += sweep_commands.registered_commands
 app.add_typer(replay_commands, name="replay")
 app.add_typer(subscribe_commands, name="subscribe")
 app.add_typer(export_commands, name="export")

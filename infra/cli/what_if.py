@@ -49,6 +49,10 @@ def what_if(
         Path | None,
         typer.Option("--csv", metavar="FILE", help="Write a table of partners for a spreadsheet, to a new file."),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page with charts to show or print, to a new file."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Decide all recorded facts under other programmes, and show what would differ. Nothing is changed.
@@ -60,19 +64,26 @@ def what_if(
     Example: partner-ledger replay what-if --programme candidate.yaml
 
     Example: partner-ledger replay what-if --programme candidate.yaml --as-of 2013-12-31 --csv partners.csv
+
+    Example: partner-ledger replay what-if --programme candidate.yaml --html candidate.html
     """
-    from infra.cli.what_if_document import what_if_document
+    from infra.cli.what_if_document import csv_table, what_if_document
     from infra.replay.rehearsing import Request
 
     candidates = _candidates(programme)
+    if html is not None:
+        from infra.replay.page import check_installed
+
+        check_installed()
     runtime = Runtime(load_settings(), say)
     request = Request(runtime.tape_folder(tape), [candidates], as_of, workers or os.cpu_count() or 1)
     began = time.monotonic()
-    with _table(csv) as write, _told(shown=not json) as telling:
+    with new_file(csv) as write_table, new_file(html) as write_page, told(shown=not json) as telling:
         (rehearsal,) = runtime.what_if(request, telling)
-        write(rehearsal.difference)
+        write_table(lambda: csv_table(rehearsal.difference))
+        document = what_if_document(rehearsal)
+        write_page(lambda: _page(rehearsal, document["digest"], telling))
     seconds = time.monotonic() - began
-    document = what_if_document(rehearsal)
     parked = note_parked(runtime)
     if json:
         print_json({**document, "parked": parked, "seconds": round(seconds, 3), "workers": request.workers})
@@ -88,17 +99,26 @@ def what_if(
         hint(f"{counted(later, 'event')} recorded since the tape was made; `partner-ledger replay tape` adds them.")
 
 
+def _page(rehearsal: "Rehearsal", digest: str, telling: "Told") -> str:
+    from infra.replay.what_if_page import what_if_page
+
+    telling.stage("Drawing the page")
+    return what_if_page(rehearsal, digest)
+
+
+Write = Callable[[Callable[[], str]], object]
+
+
 @contextmanager
-def _table(file: Path | None) -> "Iterator[Callable[[Difference], object]]":
-    """Give what writes the table of partners, if one is wanted: whether it can be written is known before the work begins."""
+def new_file(file: Path | None) -> Iterator[Write]:
+    """Give what writes a new file, if one is wanted: whether it can be written is known before the work begins."""
     if file is None:
         yield lambda _: None
         return
-    from infra.cli.what_if_document import csv_table
     from infra.files import whole_file
 
     with whole_file(file) as whole:
-        yield lambda compared: whole.write(csv_table(compared).encode())
+        yield lambda content: whole.write(content().encode())
 
 
 def _candidates(files: Sequence[Path]) -> "list[Programme]":
@@ -117,7 +137,7 @@ def _candidates(files: Sequence[Path]) -> "list[Programme]":
 
 
 @dataclass
-class _Told:
+class Told:
     """Tells a person how a what-if goes on: port `infra.replay.rehearsing.Telling`."""
 
     bar: "Progress"
@@ -142,9 +162,10 @@ class _Told:
 
 
 @contextmanager
-def _told(*, shown: bool) -> Iterator[_Told]:
+def told(*, shown: bool) -> Iterator[Told]:
+    """Give what tells a person how it goes on, on a terminal only."""
     with progress(shown=shown) as bar:
-        yield _Told(bar, bar.add_task("Starting", total=None))
+        yield Told(bar, bar.add_task("Starting", total=None))
 
 
 # --- for a person ---

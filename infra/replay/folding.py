@@ -53,7 +53,18 @@ _JOBS = msgspec.msgpack.Decoder(Job)
 _ANSWERS: msgspec.msgpack.Decoder[Done | Failed] = msgspec.msgpack.Decoder(Done | Failed)
 
 
-def fold_all(recorded: RecordedFacts, sets: Sequence[Rules], workers: int, on_folded: OnFolded) -> Gathering:
+Keep = Callable[[Folded], Folded]
+"""What of a piece's result is kept: applied where it was folded, so that the rest is never sent. A function of a module."""
+
+
+def all_of(folded: Folded) -> Folded:
+    """Keep everything."""
+    return folded
+
+
+def fold_all(
+    recorded: RecordedFacts, sets: Sequence[Rules], workers: int, on_folded: OnFolded, keep: Keep = all_of
+) -> Gathering:
     """Fold all recorded facts, which can be sent to other processes, under each set of rules.
 
     Raises:
@@ -63,7 +74,7 @@ def fold_all(recorded: RecordedFacts, sets: Sequence[Rules], workers: int, on_fo
     gathering = Gathering(sets)
     whole = countries_seated_by_time(recorded, sets)
     pieces = recorded.pieces()
-    with _Workers(recorded, sets, whole, min(workers, max(1, len(pieces)))) as processes:
+    with _Workers((recorded, sets, frozenset(whole), keep), min(workers, max(1, len(pieces)))) as processes:
         for job, done in processes.do([Job(piece, []) for piece in pieces]):
             assert job.piece is not None
             assert done.piece is not None
@@ -74,6 +85,10 @@ def fold_all(recorded: RecordedFacts, sets: Sequence[Rules], workers: int, on_fo
     return gathering
 
 
+_Given = tuple[RecordedFacts, Sequence[Rules], Collection[str], Keep]
+"""What every process is given as it starts."""
+
+
 class _Worker(NamedTuple):
     process: Any
     pipe: Connection
@@ -82,8 +97,8 @@ class _Worker(NamedTuple):
 class _Workers:
     """Processes at work, seen from the one that started them."""
 
-    def __init__(self, recorded: RecordedFacts, sets: Sequence[Rules], whole: Collection[str], count: int) -> None:
-        self._given = (recorded, sets, frozenset(whole))
+    def __init__(self, given: "_Given", count: int) -> None:
+        self._given = given
         self._count = count
         self._workers: list[_Worker] = []
 
@@ -155,7 +170,7 @@ def _ended(worker: _Worker) -> LedgerError:
     return LedgerError(f"A process of the what-if has ended ({how}); nothing was changed, run it once more.")
 
 
-def work(pipe: Connection, recorded: RecordedFacts, sets: Sequence[Rules], whole: Collection[str]) -> None:
+def work(pipe: Connection, recorded: RecordedFacts, sets: Sequence[Rules], whole: Collection[str], keep: Keep) -> None:
     """Do jobs until the pipe is closed; Ctrl-C is for the process that started this one, which ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()  # facts, events and standings form no cycles, and are freed as they go
@@ -163,9 +178,10 @@ def work(pipe: Connection, recorded: RecordedFacts, sets: Sequence[Rules], whole
         while True:
             job = _JOBS.decode(pipe.recv_bytes())
             if job.piece is not None:
-                done = Done(fold_piece(recorded.facts(job.piece), sets, whole), [])
+                piece = fold_piece(recorded.facts(job.piece), sets, whole)
+                done = Done(FoldedPiece(piece.facts, [keep(each) for each in piece.folded], piece.linked), [])
             else:
-                done = Done(None, fold_linked(job.linked, sets))
+                done = Done(None, [keep(each) for each in fold_linked(job.linked, sets)])
             pipe.send_bytes(_encode(done))
     except LedgerError as error:
         with suppress(OSError):

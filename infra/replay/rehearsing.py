@@ -88,7 +88,7 @@ def rehearse(recorded: RecordedFacts, count: int, live: Live, request: Request, 
 
     """
     own, read_models = ledgers_own(recorded.ledgers_own()), live.read_models
-    as_of = _as_of(read_models, recorded.position, own, request.as_of)
+    as_of = answer_date(read_models, recorded.position, own, request.as_of)
     sets = [Rules(own, with_candidates(own.published, each), as_of) for each in request.candidates]
     telling.stage(DECIDING, count)
     gathering = fold_all(recorded, sets, request.workers, lambda done: telling.note(min(done, count), count))
@@ -109,7 +109,7 @@ def rehearse(recorded: RecordedFacts, count: int, live: Live, request: Request, 
     return rehearsals
 
 
-def _as_of(read_models: ReadModels, position: int, own: LedgersOwn, wanted: dt.date | None) -> dt.date:
+def answer_date(read_models: ReadModels, position: int, own: LedgersOwn, wanted: dt.date | None) -> dt.date:
     """Give the date as of which to answer.
 
     Raises:

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from domain import events as e
 from domain.facts import EnrolPartner, Fact
 from domain.retold import retold
 from domain.streams import partner_id_of
+from infra.replay.what_if_page import REFUSED_SHOWN
 from infra.tape.reading import RecordedTape
 from projections.what_if_rules import ledgers_own
 from tests.end_to_end.command_line import CommandLine
@@ -254,3 +256,72 @@ def test_ctrl_c_leaves_no_process_and_no_file(ledger: Rehearsed, candidate: Path
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
     assert list(tmp_path.iterdir()) == [], "neither the table nor half of it"
+
+
+def test_the_page_says_what_the_json_says(ledger: Rehearsed, candidate: Path, tmp_path: Path) -> None:
+    """One command, both: the page has the digest, every country's name of a group, and the sums; it is not written over."""
+    page = tmp_path / "candidate.html"
+    told = ledger.what_if(candidate, more=["--html", str(page)])
+    html = page.read_text("utf-8")
+    assert told["digest"] in html
+    for each in told["totals"]["money"]["scheme"]:
+        assert f">{each['group']}, {each['currency']}<" in html
+        assert f">{Decimal(each['now']):,}<" in html
+    assert len(told["refused"]) > REFUSED_SHOWN
+    for fact in told["refused"][:REFUSED_SHOWN]:
+        assert f">{fact['position']:,}<" in html
+    assert f"and {len(told['refused']) - REFUSED_SHOWN:,} more, in the JSON" in html
+    assert len(told["largest"]) == html.count("<section>")
+    again = ledger.command_line.run("replay", "what-if", "--programme", candidate, "--html", page)
+    assert again.code == 1
+    assert "is there already" in again.err
+    assert page.read_text("utf-8") == html
+
+
+def test_the_points_of_a_sweep_are_what_single_what_ifs_say(ledger: Rehearsed, tmp_path: Path) -> None:
+    """Holders, money by scheme and refused facts of each point; the point that is the published version is what is."""
+    page = tmp_path / "sweep.html"
+    settings = ("--set", "silver.revenue=35000,50000", "--set", "platinum.seats.CH=2,5")
+    swept = ledger.command_line.done("replay", "sweep", *settings, "--html", str(page))
+    assert [tuple(point["values"].values()) for point in swept["points"]] == [
+        ("35000", "2"),
+        ("35000", "5"),
+        ("50000", "2"),
+        ("50000", "5"),
+    ]
+    text = (ledger.programmes / "partner-2012.yaml").read_text("utf-8")
+    for point in swept["points"][::3]:  # every parameter on both of its values
+        revenue, seats = point["values"].values()
+        file = tmp_path / f"candidate-{revenue}-{seats}.yaml"
+        changed = text.replace('revenue: "50000.00"', f'revenue: "{revenue}.00"')
+        file.write_text(changed.replace("seats: {CH: 5}", f"seats: {{CH: {seats}}}"), "utf-8")
+        told = ledger.what_if(file)
+        assert point["holders"] == {each["tier"]: each["now"] for each in told["totals"]["holders"]}
+        groups = told["totals"]["money"]["scheme"]
+        by_scheme = {(each["scheme"], each["currency"]): each["total"] for each in point["by_scheme"]}
+        assert by_scheme == {(each["group"], each["currency"]): each["now"] for each in groups}
+        assert point["refused"] == len(told["refused"])
+    actual = {key: swept["actual"][key] for key in ("holders", "money", "cost", "by_scheme")}
+    assert actual == {key: swept["points"][-1][key] for key in actual}
+    assert actual["money"] != swept["points"][0]["money"]
+    html = page.read_text("utf-8")
+    for point in swept["points"]:
+        assert all(f">{Decimal(amount):,}<" in html for amount in point["money"].values())
+
+
+def test_a_sweep_is_told_to_a_person_and_wrong_ones_are_refused(ledger: Rehearsed) -> None:
+    """A row for each point and one for what is; an unknown path, an unknown programme, too many points: each a sentence."""
+    said = ledger.command_line.run("replay", "sweep", "--set", "gold.revenue=40000,250000")
+    assert said.code == 0, said.err
+    assert "as it is" in said.out
+    assert "Left out: gold.revenue=40000: tier 'gold' requires less than 'silver' below it." in said.out
+    for wanted, told in (
+        (("--set", "sylver.revenue=1"), "the nearest are silver.revenue"),
+        (("--set", "silver.revenue=1..9"), "has no step"),
+        (("--set", "silver.revenue=1", "--programme", "partner-2031"), "No programme 'partner-2031' is published"),
+        (("--set", "silver.revenue=1..999/1"), "999 points; 200 at most"),
+    ):
+        refused = ledger.command_line.run("replay", "sweep", *wanted)
+        assert refused.code == 1, told
+        assert told in refused.err
+        assert one_sentence(refused.err)
