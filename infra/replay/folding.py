@@ -9,7 +9,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
@@ -108,9 +108,10 @@ class _Workers:
             for _ in range(self._count):
                 here, there = context.Pipe()
                 process = context.Process(target=work, args=(there, *self._given), daemon=True)
-                process.start()
+                with _no_interrupt():
+                    process.start()
+                    self._workers.append(_Worker(process, here))
                 there.close()
-                self._workers.append(_Worker(process, here))
         except BaseException:
             self.__exit__()
             raise
@@ -143,6 +144,16 @@ class _Workers:
                 if waiting:
                     busy[pipe] = (worker, _give(worker, waiting.popleft()))
                 yield job, answer
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Let Ctrl-C wait: a process that is interrupted half started ends with a traceback of its own, and nobody knows of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _give(worker: _Worker, job: Job) -> Job:
