@@ -13,7 +13,7 @@ from domain import decisions
 from domain import events as e
 from domain.aggregates import LedgerEvent, PartnerAggregate, RosterAggregate
 from domain.deal import ClosedDeal, Deal
-from domain.errors import InvalidInput, Refused
+from domain.errors import InvalidInput, Refused, UnknownReference
 from domain.facts import (
     AwardTier,
     ChangeMembership,
@@ -24,7 +24,7 @@ from domain.facts import (
     ReverseSale,
     RevokeCertificate,
 )
-from domain.streams import partner_stream
+from domain.streams import partner_stream, roster_stream
 from domain.terms import Programmes
 
 _MEMBERSHIP_EVENTS: dict[str, type[e.Event]] = {
@@ -61,6 +61,39 @@ class AtHand(Protocol):
     def note_sold(self, deal_id: str, events: Sequence[e.Event]) -> None:
         """Take what was decided as a deal closed, should it be reversed."""
         ...
+
+
+class InMemory:
+    """Partners and rosters held in memory, for who decides recorded facts again: the part of `AtHand` that is the same for all."""
+
+    def __init__(self, unknown: str) -> None:
+        """Begin with none; `unknown` says why a partner is not there, with {} for its id."""
+        self._unknown = unknown
+        self.partners: dict[str, PartnerAggregate] = {}
+        self.rosters: dict[str, RosterAggregate] = {}
+
+    def partner(self, partner_id: str) -> PartnerAggregate:
+        """Give a partner.
+
+        Raises:
+            UnknownReference: there is none.
+
+        """
+        partner = self.partners.get(partner_id)
+        if partner is None:
+            raise UnknownReference(self._unknown.format(partner_id))
+        return partner
+
+    def roster(self, country: str) -> RosterAggregate:
+        """Give the roster of a country, an empty one where there is none yet."""
+        roster = self.rosters.get(country)
+        if roster is None:
+            roster = self.rosters[country] = RosterAggregate(roster_stream(country))
+        return roster
+
+    def note_enrolled(self, partner: PartnerAggregate) -> None:
+        """Take a new partner."""
+        self.partners[partner.standing.partner_id] = partner
 
 
 class Deciding:

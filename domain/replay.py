@@ -15,11 +15,10 @@ from typing import NamedTuple
 
 from domain import events as e
 from domain.aggregates import LedgerEvent, PartnerAggregate, RosterAggregate
-from domain.batch import roster_of
 from domain.deal import Deal, deal_from
-from domain.deciding import Deciding
+from domain.deciding import Deciding, InMemory
 from domain.envelope import EventRow
-from domain.errors import Refused, UnknownReference
+from domain.errors import Refused
 from domain.programme import programme_from_content
 from domain.retold import FACTS_OF_PARTNERS, retold
 from domain.streams import PARTNER_PREFIX, PROGRAMMES, ROSTER_PREFIX, partner_id_of, partner_stream, roster_stream
@@ -248,12 +247,11 @@ class Replay:
         return ()
 
 
-class _Memory:
+class _Memory(InMemory):
     """Partners, rosters and the deals that are reversed later, as replay has them: port `domain.deciding.AtHand`."""
 
     def __init__(self, recorded_deal: Callable[[str], Iterable[e.Event]]) -> None:
-        self.partners: dict[str, PartnerAggregate] = {}
-        self._rosters: dict[str, RosterAggregate] = {}
+        super().__init__("There is no partner {!r}.")
         self._recorded_deal = recorded_deal
         self._deal_events: dict[str, list[e.Event]] = {}
         self._sold_now: dict[str, Sequence[e.Event]] = {}
@@ -274,20 +272,6 @@ class _Memory:
         """Keep a recorded event of a deal that is taken back later."""
         self._deal_events.setdefault(deal_id, []).append(event)
 
-    def partner(self, partner_id: str) -> PartnerAggregate:
-        """Give a partner."""
-        partner = self.partners.get(partner_id)
-        if partner is None:
-            raise UnknownReference(f"There is no partner {partner_id!r}.")
-        return partner
-
-    def roster(self, country: str) -> RosterAggregate:
-        """Give the roster of a country."""
-        roster = self._rosters.get(country)
-        if roster is None:
-            roster = self._rosters[country] = roster_of(country)
-        return roster
-
     def deal(self, deal_id: str) -> Deal:
         """Give a deal with all that was recorded of it before, and decided about it in this command."""
         deal = self._deals_now.get(deal_id)
@@ -295,10 +279,6 @@ class _Memory:
             events = self._sold_now.get(deal_id) or self._deal_events.get(deal_id) or self._recorded_deal(deal_id)
             deal = self._deals_now[deal_id] = deal_from(events)
         return deal
-
-    def note_enrolled(self, partner: PartnerAggregate) -> None:
-        """Take a new partner."""
-        self.partners[partner.standing.partner_id] = partner
 
     def note_sold(self, deal_id: str, events: Sequence[e.Event]) -> None:
         """Keep what this command decided as a deal closed."""
@@ -313,7 +293,7 @@ class _Memory:
             event = e.decode(row.type, row.schema_version, row.data)
             LedgerEvent(stream, row.version, event, row.command_id).mutate(aggregate)
         if isinstance(aggregate, RosterAggregate):
-            self._rosters[stream.removeprefix(roster_stream(""))] = aggregate
+            self.rosters[stream.removeprefix(roster_stream(""))] = aggregate
         elif aggregate.version:
             self.partners[partner_id or ""] = aggregate
         else:

@@ -21,10 +21,9 @@ import msgspec
 
 from domain import decisions
 from domain import events as e
-from domain.aggregates import PartnerAggregate, RosterAggregate
-from domain.batch import roster_of
+from domain.aggregates import PartnerAggregate
 from domain.deal import Deal, deal_from
-from domain.deciding import Deciding
+from domain.deciding import Deciding, InMemory
 from domain.errors import InvalidInput, Refused, UnknownReference
 from domain.facts import AwardTier, EnrolPartner, ReverseSale, fact_of_values
 from domain.retold import Retold, retold
@@ -213,29 +212,14 @@ class _Rehearsal(Deciding):
             self._record(partner, events, "")
 
 
-class _AtHand:
+class _AtHand(InMemory):
     """Partners, rosters and the deals that are taken back later: port `domain.deciding.AtHand`."""
 
     def __init__(self, reversed_deals: Collection[str]) -> None:
-        self.partners: dict[str, PartnerAggregate] = {}
-        self._rosters: dict[str, RosterAggregate] = {}
+        super().__init__("The enrolment of {} was refused.")
         self._reversed_deals = reversed_deals
         self._deal_events: dict[str, Sequence[e.Event]] = {}
         self._deals: dict[str, Deal] = {}
-
-    def partner(self, partner_id: str) -> PartnerAggregate:
-        """Give a partner."""
-        partner = self.partners.get(partner_id)
-        if partner is None:
-            raise UnknownReference(f"The enrolment of {partner_id} was refused.")
-        return partner
-
-    def roster(self, country: str) -> RosterAggregate:
-        """Give the roster of a country."""
-        roster = self._rosters.get(country)
-        if roster is None:
-            roster = self._rosters[country] = roster_of(country)
-        return roster
 
     def deal(self, deal_id: str) -> Deal:
         """Give a deal with all that was decided about it."""
@@ -245,10 +229,6 @@ class _AtHand:
                 raise UnknownReference(f"Deal {deal_id!r} was refused.")
             deal = self._deals[deal_id] = deal_from(self._deal_events[deal_id])
         return deal
-
-    def note_enrolled(self, partner: PartnerAggregate) -> None:
-        """Take a new partner."""
-        self.partners[partner.standing.partner_id] = partner
 
     def note_sold(self, deal_id: str, events: Sequence[e.Event]) -> None:
         """Keep what was decided as a deal closed, if it is taken back later."""
