@@ -145,7 +145,7 @@ class KafkaLedgerTopics:
         consumer = clients.read_committed_consumer(self._bootstrap)
         try:
             with clients.reachable(self._bootstrap):
-                records = last_records(consumer, [events, checkpoints])
+                records = last_records(consumer, [events, checkpoints], _can_be_read)
         finally:
             consumer.close()
         checkpoint = next((_checkpoint(record) for tp, record in records.items() if tp.topic == checkpoints), None)
@@ -226,6 +226,18 @@ def read_checkpoint(bootstrap: str, topic: str) -> Checkpoint | None:
     finally:
         consumer.close()
     return max(map(_checkpoint, records.values()), key=lambda found: found.position, default=None)
+
+
+def _can_be_read(record: Any) -> bool:
+    """Tell whether a record is an event or a checkpoint at all: what somebody else put behind them parks a stream, not the relay."""
+    try:
+        if record.key == _CHECKPOINT_KEY:
+            _checkpoint(record)
+        else:
+            open_envelope(record.value or b"")
+    except ValueError:  # msgspec's errors are
+        return False
+    return True
 
 
 def _checkpoint(record: Any) -> Checkpoint:

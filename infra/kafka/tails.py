@@ -5,7 +5,7 @@ which a read-committed consumer skips. So the end is searched backwards, in wind
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kafka import TopicPartition
@@ -17,8 +17,10 @@ _POLL_MS = 200
 _READ_WITHIN_S = 20.0
 
 
-def last_records(consumer: Any, topics: Sequence[str]) -> dict[TopicPartition, Any]:
-    """Give the last committed record of each partition of the topics; partitions without one are left out.
+def last_records(
+    consumer: Any, topics: Sequence[str], counts: Callable[[Any], bool] = lambda _: True
+) -> dict[TopicPartition, Any]:
+    """Give the last committed record that counts of each partition of the topics; partitions without one are left out.
 
     The consumer is a `clients.read_committed_consumer`; what it was assigned before is lost.
 
@@ -34,7 +36,7 @@ def last_records(consumer: Any, topics: Sequence[str]) -> dict[TopicPartition, A
     window = _FIRST_WINDOW
     while searched:
         starts = {partition: max(begins[partition], ends[partition] - window) for partition in searched}
-        found |= _last_between(consumer, starts, ends)
+        found |= _last_between(consumer, starts, ends, counts)
         searched = {p: start for p, start in starts.items() if p not in found and start > begins[p]}
         window *= _GROWTH
     return found
@@ -48,9 +50,9 @@ def _partitions(consumer: Any, topic: str) -> Sequence[int]:
 
 
 def _last_between(
-    consumer: Any, starts: dict[TopicPartition, int], ends: dict[TopicPartition, int]
+    consumer: Any, starts: dict[TopicPartition, int], ends: dict[TopicPartition, int], counts: Callable[[Any], bool]
 ) -> dict[TopicPartition, Any]:
-    """Read each partition from its start to its end and keep the last record."""
+    """Read each partition from its start to its end and keep the last record that counts."""
     consumer.assign(list(starts))
     for partition, start in starts.items():
         consumer.seek(partition, start)
@@ -60,7 +62,7 @@ def _last_between(
         if time.monotonic() > give_up_at:
             raise KafkaTimeoutError(f"The end of {starts} could not be read.")
         for partition, records in consumer.poll(timeout_ms=_POLL_MS).items():
-            before_end = [record for record in records if record.offset < ends[partition]]
+            before_end = [record for record in records if record.offset < ends[partition] and counts(record)]
             if before_end:
                 last[partition] = before_end[-1]
     return last

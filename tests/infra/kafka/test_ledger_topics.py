@@ -14,6 +14,7 @@ from infra.kafka import admin, clients
 from infra.kafka.ledger_topics import KafkaLedgerTopics, partition_of, relayed_position
 from producers.batches import transaction
 from producers.topics import Relayed, TopicLayout, Transaction, layouts
+from tests.consumers.real import produce
 from tests.infra.kafka.real import bootstrap, fresh_prefix, records_of
 from tests.producers.rows import ENROLLED, row_of, store_of, stored
 from tests.waiting import eventually
@@ -198,3 +199,14 @@ def test_a_discarded_producer_leaves_no_thread_behind(topics: KafkaLedgerTopics,
     eventually(lambda: not producer._sender.is_alive())
     eventually(lambda: producer._closed)
     topics._producer = None
+
+
+@pytest.mark.parametrize("forged", [b"no JSON", b'{"specversion": "1.0"}', None])
+def test_a_record_that_is_no_event_behind_the_last_one_keeps_no_relay_from_starting(
+    topics: KafkaLedgerTopics, prefix: str, forged: bytes | None
+) -> None:
+    """Whoever may write to the topic could otherwise stop the ledger with one record; how far it is stands before."""
+    topics.open()
+    commit(topics, enrolments(1, 3))
+    produce(bootstrap(), layouts(prefix=prefix).events.name, [(f"key-{n}".encode(), forged) for n in range(100)])
+    assert topics.open().highest_position == 3
