@@ -131,14 +131,14 @@ def in_the_middle(
     """A rebuild whose processes are at work and cannot come to their end: the events are locked from them, until released."""
     url = Servers(ledger.settings, say=lambda _: None).up().admin_database_url
     rebuilding = ledger.start("replay", "rebuild", "--workers", "2")
-    eventually(lambda: len(processes_of(rebuilding)) == 2)
     lock = psycopg2.connect(url)
-    with lock.cursor() as cursor:
-        cursor.execute("LOCK TABLE ledger.event IN ACCESS EXCLUSIVE MODE")
-    time.sleep(1)  # the processes have read Kafka and ask the store now
-    workers = processes_of(rebuilding)
-    assert len(workers) == 2
     try:
+        eventually(lambda: len(processes_of(rebuilding)) == 2)
+        with lock.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '20s'; LOCK TABLE ledger.event IN ACCESS EXCLUSIVE MODE")
+        time.sleep(1)  # the processes have read Kafka and ask the store now
+        workers = processes_of(rebuilding)
+        assert len(workers) == 2
         yield rebuilding, workers, lock.close
     finally:
         lock.close()
