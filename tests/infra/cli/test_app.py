@@ -36,7 +36,7 @@ def completed(line: str) -> list[str]:
     [
         ("partner-ledger par", ["partners", "partner", "parked"]),
         ("partner-ledger bonus ", ["lines", "totals", "explain"]),
-        ("partner-ledger bonus totals --by ", ["scheme", "tier", "quarter", "country"]),
+        ("partner-ledger bonus totals --by ", ["scheme", "tier", "quarter", "country", "family"]),
         ("partner-ledger advance --t", ["--to"]),
     ],
 )

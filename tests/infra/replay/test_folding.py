@@ -88,4 +88,5 @@ def test_a_process_that_ends_ends_them_all_with_a_sentence(kind: type[HeldFacts]
 
 def children() -> Sequence[psutil.Process]:
     """Give this process's children that fold: the servers of other tests may be its children as well."""
-    return [each for each in psutil.Process().children() if "spawn_main" in " ".join(each.cmdline())]
+    alive = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
+    return [each for each in alive if "spawn_main" in " ".join(each.cmdline())]
