@@ -6,6 +6,7 @@ it left is a schema `projection_<n>` that is not live, which the next one drops.
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -45,6 +46,10 @@ class Build(NamedTuple):
     events: int | None
     parked: int | None
     size_bytes: int
+
+
+LET_GO_S = 2.0
+"""So long a session may take to end after its client has."""
 
 
 class PostgresBuilds:
@@ -167,9 +172,16 @@ class PostgresBuilds:
                 self._drop(name)
 
     def _is_the_one(self) -> bool:
-        with self._transaction() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", (REBUILD_LOCK,))
-            return bool(_one(cursor))
+        """Take the lock of rebuilds; one that has just ended holds it until the server has noticed."""
+        give_up_at = time.monotonic() + LET_GO_S
+        while True:
+            with self._transaction() as cursor:
+                cursor.execute("SELECT pg_try_advisory_lock(%s)", (REBUILD_LOCK,))
+                if _one(cursor):
+                    return True
+            if time.monotonic() > give_up_at:
+                return False
+            time.sleep(0.05)
 
     def _drop(self, name: str) -> None:
         with self._transaction() as cursor:
