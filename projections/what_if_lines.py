@@ -97,8 +97,8 @@ def line_differences(
     found = []
     for key in {**after, **before}:
         was, is_ = before.get(key), after.get(key)
-        if was == is_:
-            continue
+        if was == is_ or (was is not None and is_ is not None and was.amount == is_.amount):
+            continue  # the same money for another tier is no difference of lines: the tier's history has it
         kind, cause, business_date, scheme, currency = key
         why = _why(cause, was, is_, partner.refused)
         found.append(LineDifference(kind, cause or None, business_date, scheme, currency, was, is_, why))
