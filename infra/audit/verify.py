@@ -668,7 +668,7 @@ def key_from(text: str) -> Key:
             with Path(text).open(encoding="utf-8") as file:
                 return Key(file.read(4096))
         except (OSError, ValueError):
-            raise failed from None
+            raise Failed(f"{failed.sentence}, nor a file that can be read") from None
 
 
 def printable(text: str) -> str:
@@ -698,7 +698,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.head is not None:
             with Path(options.head).open("rb") as file:
                 head = file.read(65536)
-        key = key_from(options.key)
+        try:
+            key = key_from(options.key)
+        except Failed as error:
+            return failed(options.json, error)
         with Path(options.proof).open("rb") as file:
             shown = check(file, key, head, as_of)
     except OSError as error:

@@ -159,7 +159,9 @@ def _document(runtime: Runtime, plan: Plan, rebuilt: Rebuilt, seconds: float, te
         "topic": rebuilt.topic._asdict(),
         "workers": plan.workers,
         "seconds": round(seconds, 1),
-        "events_per_second": round(telling.events / telling.reading_s) if telling.reading_s else None,
+        "events_per_second": round(telling.events / telling.reading_s)
+        if telling.events and telling.reading_s
+        else None,
         "compared": compared is not None,
         "not_compared": rebuilt.not_compared,
         "compared_up_to": None if compared is None else compared.up_to,
@@ -219,7 +221,8 @@ def _print(runtime: Runtime, plan: Plan, rebuilt: Rebuilt, seconds: float, telli
             before = "-" if each["live"] is None else amount(each["live"]["amount"])
             view.add_row(f"{name}, {currency}", amount(each["new"]["amount"]), before)
     out.print(view)
-    rate = f", {telling.events / telling.reading_s:,.0f} a second" if telling.reading_s else ""
+    known = telling.events and telling.reading_s  # a small topic is read before anything is told of it
+    rate = f", {telling.events / telling.reading_s:,.0f} a second" if known else ""
     workers = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
     out.print(
         f"{counted(rebuilt.events, 'event')} applied by {workers}{rate}; {seconds:,.1f} s in all;"

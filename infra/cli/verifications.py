@@ -235,7 +235,7 @@ def _print_again(again: "DecidedAgain") -> None:
     for name, count in sorted(again.types.items()):
         view.add_row(name, f"{count:,}")
     out.print(view)
-    for name, sums in (("Sales", again.sales), ("Bonuses", again.bonuses)):
+    for name, sums in (("Sales", again.sales), ("Bonuses, less what was clawed back", again.bonuses)):
         told = ", ".join(format_amount(total, currency) for currency, total in sorted(sums.items()))
         out.print(f"{name}: {told or 'none'}.")
     out.print(f"Programmes: {', '.join(again.programmes) or 'none'}. partner-ledger {version('partner-ledger')}.")

@@ -232,7 +232,7 @@ def _print_lines(each: "Explained") -> None:
     if not each.lines:
         return
     view = table(
-        f"The largest difference line by line: {each.partner.partner} ({len(each.lines):,} lines differ)",
+        f"The largest difference line by line: {each.partner.partner} (lines that differ: {len(each.lines):,})",
         *("date", "cause", "scheme", "now", "would be", "why"),
         right=("now", "would be"),
         fold=("cause", "scheme", "why"),
