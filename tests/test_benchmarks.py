@@ -1,6 +1,7 @@
 """The benchmarks run, all of them, and give figures; how good the figures are is no test's matter."""
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -24,6 +25,7 @@ EXPECTED = {
     "decide": 2,
     "models": 6,
     "what-if": 3,
+    "peers": 2 + bool(shutil.which("hledger")),
 }
 
 
