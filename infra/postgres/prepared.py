@@ -1,6 +1,6 @@
 """Statements that an append executes again and again: prepared once for each connection, so that they are not planned anew.
 
-Planning them was a sixth of a single append's time (docs/benchmarks.md).
+Planning them took 0.1 ms of a single append's 0.8, measured beside other work (docs/benchmarks.md).
 """
 
 from collections.abc import Iterable, Sequence
