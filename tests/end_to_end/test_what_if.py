@@ -129,7 +129,7 @@ def check_table(file: Path, told: Any) -> None:
         partner = told["partners"][row["partner"]]
         if row["currency"]:
             balance = partner["candidate"]["balances"].get(row["currency"])
-            assert row["bonus_now"] == (balance["payable"] if balance else "0.00")
+            assert row["bonus_candidate"] == (balance["payable"] if balance else "0.00")
 
 
 def check_sums(told: Any) -> None:
