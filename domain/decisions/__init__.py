@@ -3,7 +3,7 @@
 There is no second implementation of a rule. The aggregate decides with it, replay decides again with it, and every
 event that it gives has already changed the standing (`domain.standing.CHANGES`). A fact is judged before anything is
 decided on its behalf, so a refusal leaves the standing as it was; only an award must know what time does first, and is
-decided on a copy (`domain.application`).
+decided on a copy (`domain.deciding`).
 """
 
 from domain.decisions.awards import award_tier, begin_award

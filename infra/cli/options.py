@@ -62,6 +62,10 @@ KnownAt = Annotated[
     ),
 ]
 
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, max=1000, metavar="N", help="Processes (default: one for each core).")
+]
+
 
 def note_parked(runtime: Runtime) -> int:
     """Say that an answer lacks what is parked, if anything is; give the number of parked records."""

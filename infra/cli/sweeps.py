@@ -9,7 +9,7 @@ import typer
 
 from infra.bootstrap import Runtime
 from infra.cli.console import amount, counted, hint, out, print_json, say, table
-from infra.cli.options import AsOf, Json, note_parked
+from infra.cli.options import AsOf, Json, Workers, note_parked
 from infra.cli.tapes import TapeFolder
 from infra.cli.what_if import Told, new_file, told
 from infra.settings import load_settings
@@ -48,10 +48,7 @@ def sweep(
     ] = None,
     as_of: AsOf = None,
     tape: TapeFolder = None,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", min=1, max=1000, metavar="N", help="Processes (default: one for each core)."),
-    ] = None,
+    workers: Workers = None,
     html: Annotated[
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write a page with a chart to show or print, to a new file."),

@@ -14,7 +14,7 @@ from domain.errors import FaultyFile, InvalidInput
 from domain.money import format_amount
 from infra.bootstrap import Runtime
 from infra.cli.console import amount, counted, hint, out, print_json, progress, say, table
-from infra.cli.options import AsOf, Json, note_parked
+from infra.cli.options import AsOf, Json, Workers, note_parked
 from infra.cli.tapes import TapeFolder
 from infra.settings import load_settings
 from producers.programme_files import read_programme_file
@@ -41,10 +41,7 @@ def what_if(
     ],
     as_of: AsOf = None,
     tape: TapeFolder = None,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", min=1, max=1000, metavar="N", help="Processes (default: one for each core)."),
-    ] = None,
+    workers: Workers = None,
     csv: Annotated[
         Path | None,
         typer.Option("--csv", metavar="FILE", help="Write a table of partners for a spreadsheet, to a new file."),
