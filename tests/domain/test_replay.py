@@ -132,6 +132,20 @@ def test_a_decision_that_nothing_leads_to_is_found(history: History) -> None:
     assert "does not follow from the facts" in str(found[0])
 
 
+def test_what_follows_a_difference_is_judged_by_what_was_recorded(history: History) -> None:
+    """A bonus put in early, with all later versions of its stream one up: it is the one difference, not the first of many."""
+    rows = rows_of(history)
+    at = next(n for n, row in enumerate(rows) if row.type == "BonusAccrued")
+    extra = msgspec.structs.replace(rows[at], version=rows[at].version + 1, position=rows[at].position + 1)
+    after = [
+        msgspec.structs.replace(row, position=row.position + 1, version=row.version + (row.stream == extra.stream))
+        for row in rows[at + 1 :]
+    ]
+    assert sum(row.stream == extra.stream for row in after) > 3
+    (found,) = replayed([*rows[: at + 1], extra, *after])
+    assert found.position == extra.position
+
+
 def test_a_decision_left_out_is_found(history: History) -> None:
     """A promotion that was taken out of the log is missing behind its sale."""
     rows = rows_of(history)
