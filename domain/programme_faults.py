@@ -115,8 +115,11 @@ def _tiers(content: Mapping[str, Any]) -> Iterator[Fault]:
         if tier.get("seats") and tier.get("awarded") is not True:
             yield ("tiers", index, "seats"), f"tier {code!r} has seats but is not awarded"
         if tier.get("awarded") is not True and revenue is not None and required is not None:
-            if below is not None and (revenue < below[1] or required < below[2]):
-                yield ("tiers", index, "requires"), f"tier {code!r} requires less than {below[0]!r} below it"
+            if below is not None:
+                for what, here, there in (("revenue", revenue, below[1]), ("specialisations", required, below[2])):
+                    if here < there:
+                        less = f"tier {code!r} requires less than {below[0]!r} below it"
+                        yield ("tiers", index, "requires"), f"{less}: {here:,} {what} instead of {there:,} or more"
             below = (code, revenue, required)
 
 

@@ -245,29 +245,43 @@ class Runtime:
         finally:
             store.close()
 
-    def tape(self, folder: Path) -> "RecordedTape":
-        """Open a tape of this ledger for a replay (port: `projections.facts_by_stream.RecordedFacts`)."""
+    def tape(self, folder: Path, *, top_up: bool, telling: "Rehearsing") -> "RecordedTape":
+        """Open a tape of this ledger for a replay (port: `projections.facts_by_stream.RecordedFacts`).
+
+        What was recorded since is added first, and a tape is made where there is none; with `top_up` False it is read as it is.
+        """
         from infra.tape.reading import RecordedTape
 
-        return RecordedTape.open(folder, self.ledger_id)
+        if not top_up:
+            return RecordedTape.open(folder, self.ledger_id)
+        telling.stage("Adding to the tape what is new")
+        made = self.make_tape(folder, anew=False, on_progress=telling.note)
+        return RecordedTape(folder, made.manifest)
 
     def what_if(self, request: "Request", telling: "Rehearsing") -> "list[Rehearsal]":
         """Decide the facts of a tape under other programmes, and hold what comes of it against the projections."""
         from infra.replay.rehearsing import Live, rehearse
 
-        recorded = self.tape(request.tape)
-        telling.stage("Waiting for the projections", recorded.manifest.position)
-        self.wait_until_projected(telling.note, recorded.position)
+        recorded = self._recorded(request, telling)
         return rehearse(recorded, recorded.manifest.facts, Live(self.read_models, self.events), request, telling)
 
     def sweep(self, request: "SweepRequest", telling: "Rehearsing") -> "Sweep":
         """Decide the facts of a tape under the programmes of each point of a sweep."""
         from infra.replay.sweeping import sweep
 
-        recorded = self.tape(request.tape)
+        recorded = self._recorded(request, telling)
+        return sweep(recorded, recorded.manifest.facts, self.read_models, request, telling)
+
+    def _recorded(self, request: "Request | SweepRequest", telling: "Rehearsing") -> "RecordedTape":
+        """Open the tape, and wait until the projections have applied what is on it."""
+        from infra.tape.manifest import many_files
+
+        recorded = self.tape(request.tape, top_up=request.top_up, telling=telling)
+        if many := many_files(recorded.manifest):
+            self.say(many)
         telling.stage("Waiting for the projections", recorded.manifest.position)
         self.wait_until_projected(telling.note, recorded.position)
-        return sweep(recorded, recorded.manifest.facts, self.read_models, request, telling)
+        return recorded
 
     @cached_property
     def ledger_id(self) -> str:

@@ -39,8 +39,9 @@ def parameters(version: Programme) -> Mapping[str, Parameter]:
 def _parameters(version: Programme) -> Iterator[tuple[str, Parameter]]:
     for number, tier in enumerate(version.tiers):
         at: Steps = ("tiers", number)
-        yield f"{tier.code}.revenue", Parameter((*at, "requires", "revenue"), whole=False)
-        yield f"{tier.code}.specialisations", Parameter((*at, "requires", "specialisations"), whole=True)
+        if number:  # the lowest tier requires nothing
+            yield f"{tier.code}.revenue", Parameter((*at, "requires", "revenue"), whole=False)
+            yield f"{tier.code}.specialisations", Parameter((*at, "requires", "specialisations"), whole=True)
         for country in tier.seats:
             yield f"{tier.code}.seats.{country}", Parameter((*at, "seats", country), whole=True)
     for number, scheme in enumerate(version.bonuses):

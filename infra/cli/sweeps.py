@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from domain.errors import InvalidInput
 from infra.bootstrap import Runtime
 from infra.cli.console import amount, counted, hint, out, print_json, say, table
 from infra.cli.options import AsOf, Json, Workers, note_parked
-from infra.cli.tapes import TapeFolder
+from infra.cli.tapes import TapeFolder, TopUp
 from infra.cli.what_if import Told, new_file, told
 from infra.settings import load_settings
 from producers.programme_files import read_programme_file
@@ -20,9 +21,20 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from infra.replay.sweeping import Sweep
-    from projections.sweep import PointSums
+    from projections.sweep import PointSums, Setting
 
 sweep_commands = typer.Typer()
+
+
+def parse_setting(text: str) -> "Setting":
+    """Read a parameter and its values."""
+    from projections.sweep import setting
+
+    try:
+        return setting(text)
+    except InvalidInput as error:
+        raise typer.BadParameter(str(error)) from None
+
 
 SHOWN_IMPOSSIBLE = 5
 
@@ -31,9 +43,10 @@ SHOWN_IMPOSSIBLE = 5
 def sweep(
     *,
     settings: Annotated[
-        list[str],
+        list[Any],
         typer.Option(
             "--set",
+            parser=parse_setting,
             metavar="PATH=VALUES",
             help="A parameter and its values: numbers and ranges FROM..TO/STEP, commas between. May be given several times.",
         ),
@@ -48,6 +61,7 @@ def sweep(
     ] = None,
     as_of: AsOf = None,
     tape: TapeFolder = None,
+    top_up: TopUp = True,
     workers: Workers = None,
     html: Annotated[
         Path | None,
@@ -66,16 +80,15 @@ def sweep(
     Example: partner-ledger replay sweep --set silver.revenue=40000,60000 --set deal.rate_bp.silver=250..350/50 --html sweep.html
     """
     from infra.replay.sweeping import SweepRequest
-    from projections.sweep import setting
 
-    wanted = [setting(text) for text in settings]
+    wanted: list[Setting] = settings
     version = read_programme_file(Path(programme)) if programme and programme.endswith((".yaml", ".yml")) else programme
     if html is not None:
         from infra.replay.page import check_installed
 
         check_installed()
     runtime = Runtime(load_settings(), say)
-    request = SweepRequest(runtime.tape_folder(tape), wanted, version, as_of, workers or os.cpu_count() or 1)
+    request = SweepRequest(runtime.tape_folder(tape), top_up, wanted, version, as_of, workers or os.cpu_count() or 1)
     began = time.monotonic()
     with new_file(html) as write_page, told(shown=not json) as telling:
         swept = runtime.sweep(request, telling)

@@ -23,8 +23,13 @@ TapeFolder = Annotated[
     Path | None,
     typer.Option("--tape", metavar="DIR", help="The folder of the tape (default: tape in the ledger's folder)."),
 ]
-MANY_FILES = 500
-"""From so many on it pays to make the tape anew, of a few."""
+TopUp = Annotated[
+    bool,
+    typer.Option(
+        "--top-up/--no-top-up",
+        help="Add to the tape what was recorded since, or read it as it is.",
+    ),
+]
 
 
 @tape_commands.command("tape")
@@ -96,10 +101,10 @@ def _answer_made(folder: Path, made: "Made", *, json: bool) -> None:
         f" ({manifest.size_bytes / 1e6:,.1f} MB in {folder}); {added}."
     )
     out.print(f"Root of the hash tree: {manifest.root}.")
-    if len(manifest.parts) > MANY_FILES:
-        hint(
-            f"It is in {len(manifest.parts):,} files by now; `partner-ledger replay tape --anew` makes it of a few again."
-        )
+    from infra.tape.manifest import many_files
+
+    if many := many_files(manifest):
+        hint(many)
 
 
 def _answer_checked(folder: Path, checked: "Checked", *, json: bool) -> None:

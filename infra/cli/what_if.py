@@ -15,7 +15,7 @@ from domain.money import format_amount
 from infra.bootstrap import Runtime
 from infra.cli.console import amount, counted, hint, out, print_json, progress, say, table
 from infra.cli.options import AsOf, Json, Workers, note_parked
-from infra.cli.tapes import TapeFolder
+from infra.cli.tapes import TapeFolder, TopUp
 from infra.settings import load_settings
 from producers.programme_files import read_programme_file
 
@@ -41,6 +41,7 @@ def what_if(
     ],
     as_of: AsOf = None,
     tape: TapeFolder = None,
+    top_up: TopUp = True,
     workers: Workers = None,
     csv: Annotated[
         Path | None,
@@ -55,8 +56,8 @@ def what_if(
     """Decide all recorded facts under other programmes, and show what would differ. Nothing is changed.
 
     A candidate takes the place of the published version with the same effective_from, or is added. Facts stay as they were told;
-    one that the candidate refuses is listed and not applied. The facts are read from the tape (`replay tape`), what is comes from
-    the projections as they knew it at the tape's position.
+    one that the candidate refuses is listed and not applied. The facts are read from the tape, to which those recorded since are added
+    first (`replay tape`); what is comes from the projections as they knew it at the tape's position.
 
     Example: partner-ledger replay what-if --programme candidate.yaml
 
@@ -73,7 +74,7 @@ def what_if(
 
         check_installed()
     runtime = Runtime(load_settings(), say)
-    request = Request(runtime.tape_folder(tape), [candidates], as_of, workers or os.cpu_count() or 1)
+    request = Request(runtime.tape_folder(tape), top_up, [candidates], as_of, workers or os.cpu_count() or 1)
     began = time.monotonic()
     with new_file(csv) as write_table, new_file(html) as write_page, told(shown=not json) as telling:
         (rehearsal,) = runtime.what_if(request, telling)
@@ -93,7 +94,7 @@ def what_if(
     )
     later = runtime.read_models.standing().position - rehearsal.difference.position
     if later > 0:
-        hint(f"{counted(later, 'event')} recorded since the tape was made; `partner-ledger replay tape` adds them.")
+        hint(f"{counted(later, 'event')} recorded since; run the same command again to have them decided too.")
 
 
 def _page(rehearsal: "Rehearsal", digest: str, telling: "Told") -> str:

@@ -19,7 +19,7 @@ from infra.demo.partners import Partner
 from infra.demo.trainings import Training, partner_trainings
 
 PROGRAMMES = ("affinity-2006.yaml", "partner-2011.yaml", "partner-2012.yaml")
-COUNTRY, CURRENCY = "CH", "CHF"
+CURRENCY = "CHF"
 BOARD = "board of the partner programme"
 RANDOM_SEED = 2011
 
@@ -45,9 +45,17 @@ class NetworkSummary:
 
 def write_network(folder: Path, seed: int = RANDOM_SEED) -> NetworkSummary:
     """Write the network into a folder, which is made where it is missing; files of an earlier one are replaced."""
-    partners = [replace(p, partner_id=f"CH-{n:04}") for n, p in enumerate(all_partners(seed), start=1)]
+    partners = [replace(p, partner_id=f"{p.country}-{n:04}") for n, p in enumerate(all_partners(seed), start=1)]
     deals = _numbered_deals([deal for partner in partners for deal in partner_deals(partner, seed)])
     trainings = _numbered_trainings([t for partner in partners for t in partner_trainings(partner, seed)])
+    write_feeds(folder, partners, deals, trainings)
+    return _summary(partners, deals, trainings)
+
+
+def write_feeds(
+    folder: Path, partners: Sequence[Partner], deals: Iterable[Deal], trainings: Sequence[Training]
+) -> None:
+    """Write partners with their ids, and their deals and trainings with theirs, as a feed folder with the demo's programmes."""
     (folder / "programmes").mkdir(parents=True, exist_ok=True)
     for name in PROGRAMMES:
         content = files("infra.demo").joinpath("programmes", name).read_bytes()
@@ -57,7 +65,6 @@ def write_network(folder: Path, seed: int = RANDOM_SEED) -> NetworkSummary:
     _write_trainings(folder, trainings)
     _write_sales(folder, deals)
     _write_awards(folder, partners)
-    return _summary(partners, deals, trainings)
 
 
 def _summary(partners: Sequence[Partner], deals: Sequence[Deal], trainings: Sequence[Training]) -> NetworkSummary:
@@ -102,11 +109,11 @@ def _awards(partners: Iterable[Partner]) -> list[tuple[date, str, str]]:
 
 
 def _write_partners(folder: Path, partners: Iterable[Partner]) -> None:
-    rows = sorted((p.enrolled_on, p.partner_id, p.name, p.tier) for p in partners)
+    rows = sorted((p.enrolled_on, p.partner_id, p.name, p.country, p.tier) for p in partners)
     _write(
         folder / "partners.csv",
         ("partner_id", "name", "country", "currency", "enrolled_on", "tier"),
-        ((who, name, COUNTRY, CURRENCY, on.isoformat(), tier) for on, who, name, tier in rows),
+        ((who, name, country, CURRENCY, on.isoformat(), tier) for on, who, name, country, tier in rows),
     )
 
 
@@ -133,25 +140,30 @@ def _write_trainings(folder: Path, trainings: Sequence[Training]) -> None:
     )
 
 
-def _write_sales(folder: Path, deals: Sequence[Deal]) -> None:
+def _write_sales(folder: Path, deals: Iterable[Deal]) -> None:
+    taken_back: list[tuple[date, str, int | None, str]] = []
     _write(
         folder / "sales.csv",
         ("deal_id", "partner_id", "closed_on", "family", "amount", "currency", "source_ref"),
-        (
-            (d.deal_id, d.partner_id, d.closed_on.isoformat(), d.family, _amount(d.amount), d.currency, _order(d))
-            for d in deals
-        ),
+        (_sale(deal, taken_back) for deal in deals),
     )
-    taken_back = [(d.reversal.on, d.deal_id, d.reversal.minor, d.reversal.reason) for d in deals if d.reversal]
     taken_back.sort(key=lambda row: row[:2])
     _write(
         folder / "reversals.csv",
         ("reversal_id", "deal_id", "reversed_on", "amount", "reason"),
         (
-            (f"R-{number:03}", deal, on.isoformat(), "" if minor is None else _amount(minor), reason)
+            (f"R-{number:03}", deal, on.isoformat(), "" if minor is None else amount_of(minor), reason)
             for number, (on, deal, minor, reason) in enumerate(taken_back, start=1)
         ),
     )
+
+
+def _sale(deal: Deal, taken_back: list[tuple[date, str, int | None, str]]) -> Sequence[str]:
+    """Give a deal's row, and note its reversal: deals may be more than are held at once."""
+    if deal.reversal is not None:
+        taken_back.append((deal.reversal.on, deal.deal_id, deal.reversal.minor, deal.reversal.reason))
+    day = deal.closed_on.isoformat()
+    return deal.deal_id, deal.partner_id, day, deal.family, amount_of(deal.amount), deal.currency, order_of(deal)
 
 
 def _write_awards(folder: Path, partners: Iterable[Partner]) -> None:
@@ -169,11 +181,11 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
         writer.writerows(rows)
 
 
-def _amount(minor: int) -> str:
+def amount_of(minor: int) -> str:
     """Give minor units of CHF or EUR as an amount."""
     return f"{minor // 100}.{minor % 100:02}"
 
 
-def _order(deal: Deal) -> str:
+def order_of(deal: Deal) -> str:
     """Give the reference of the order that a deal was closed by, in the system that it comes from."""
     return f"ERP {deal.closed_on.year}/{deal.deal_id.removeprefix('D-')}"

@@ -126,6 +126,7 @@ class Partner:
     memberships: tuple[Membership, ...] = ()
     award: Award | None = None
     role: str = ""
+    country: str = "CH"
     partner_id: str = field(default="", compare=False)
 
     @property

@@ -42,6 +42,8 @@ class Request:
 
     tape: Path
     """The folder of the recorded facts."""
+    top_up: bool
+    """Whether what was recorded since is added to the tape first."""
     candidates: Sequence[Sequence[Programme]]
     as_of: dt.date | None
     workers: int

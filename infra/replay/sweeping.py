@@ -24,6 +24,7 @@ class SweepRequest:
     """What is to be varied, in which version (one of its own, a published one's name, or the one in force), as of a date."""
 
     tape: Path
+    top_up: bool
     settings: Sequence[Setting]
     programme: Programme | str | None
     as_of: dt.date | None

@@ -22,6 +22,8 @@ FORMAT = 1
 NAME = "manifest.json"
 PIECES = 48
 """Into so many pieces, or one for each partition, the facts are cut: enough that processes get equal shares of them."""
+MANY_FILES = 500
+"""From so many on it pays to make the tape anew, of a few."""
 OWN = -1
 """In place of a bucket: the facts of the ledger itself."""
 
@@ -101,6 +103,14 @@ class FileFault(NamedTuple):
 
     file: str
     what: str
+
+
+def many_files(manifest: Manifest) -> str:
+    """Say what to do about a tape that was topped up so often that it is slow to read; empty where it was not."""
+    files = len(manifest.parts)
+    if files <= MANY_FILES:
+        return ""
+    return f"The tape is in {files:,} files by now; `partner-ledger replay tape --anew` makes it of a few again."
 
 
 def blank(source: TapeSource) -> Manifest:

@@ -229,14 +229,29 @@ def test_before_the_first_fact_there_is_nothing_to_rehearse(ledger: Rehearsed, c
 def test_a_tape_that_is_missing_or_altered_stops_it(ledger: Rehearsed, candidate: Path, tmp_path: Path) -> None:
     """It says which, and what to do."""
     command = ("replay", "what-if", "--programme", candidate, "--tape")
-    said = ledger.command_line.run(*command, tmp_path / "none")
+    said = ledger.command_line.run(*command, tmp_path / "none", "--no-top-up")
     assert (said.code, "There is no tape" in said.err) == (1, True)
     shutil.copytree(ledger.command_line.settings.home / "tape", tmp_path / "altered")
     part = next((tmp_path / "altered").rglob("*.parquet"))
     part.write_bytes(part.read_bytes()[:-9] + b"different")
-    said = ledger.command_line.run(*command, tmp_path / "altered")
-    assert said.code == 1
-    assert one_sentence(said.err)
+    for more in ((), ("--no-top-up",)):
+        said = ledger.command_line.run(*command, tmp_path / "altered", *more)
+        assert said.code == 1
+        assert one_sentence(said.err)
+
+
+def test_what_was_recorded_since_is_added_to_the_tape_first(
+    new_ledger: Callable[[], CommandLine], candidate: Path
+) -> None:
+    """Without a tape it is made; what is recorded later is decided too, unless the tape is wanted as it is."""
+    fresh = new_ledger()
+    fresh.run("import", shared("golden", CASE))
+    command = ("replay", "what-if", "--programme", candidate)
+    first = fresh.done(*command)
+    assert first["position"] == fresh.done("replay", "tape")["position"]
+    fresh.done("advance", "--to", AS_OF)
+    assert fresh.done(*command, "--no-top-up")["position"] == first["position"]
+    assert fresh.done(*command)["position"] == fresh.done("partners")["position"] > first["position"]
 
 
 def test_ctrl_c_leaves_no_process_and_no_file(ledger: Rehearsed, candidate: Path, tmp_path: Path) -> None:
@@ -314,14 +329,15 @@ def test_a_sweep_is_told_to_a_person_and_wrong_ones_are_refused(ledger: Rehearse
     said = ledger.command_line.run("replay", "sweep", "--set", "gold.revenue=40000,250000")
     assert said.code == 0, said.err
     assert "as it is" in said.out
-    assert "Left out: gold.revenue=40000: tier 'gold' requires less than 'silver' below it." in said.out
-    for wanted, told in (
-        (("--set", "sylver.revenue=1"), "the nearest are silver.revenue"),
-        (("--set", "silver.revenue=1..9"), "has no step"),
-        (("--set", "silver.revenue=1", "--programme", "partner-2031"), "No programme 'partner-2031' is published"),
-        (("--set", "silver.revenue=1..999/1"), "999 points; 200 at most"),
+    assert "Left out: gold.revenue=40000: tier 'gold' requires less than 'silver' below it" in said.out
+    assert ": 40,000 revenue instead of 50,000.00 or more." in said.out
+    for code, wanted, told in (
+        (1, ("--set", "sylver.revenue=1"), "the nearest are silver.revenue"),
+        (2, ("--set", "silver.revenue=1..9"), "has no step"),
+        (1, ("--set", "silver.revenue=1", "--programme", "partner-2031"), "No programme 'partner-2031' is published"),
+        (2, ("--set", "silver.revenue=1..999/1"), "999 points; 200 at most"),
     ):
         refused = ledger.command_line.run("replay", "sweep", *wanted)
-        assert refused.code == 1, told
+        assert refused.code == code, told
         assert told in refused.err
         assert one_sentence(refused.err)
