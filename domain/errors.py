@@ -49,13 +49,15 @@ class FileFault(NamedTuple):
 class FaultyFile(InvalidInput):
     """A file with faults that are known by line; the message has one on each line."""
 
-    def __init__(self, name: str, faults: Sequence[FileFault], *, more: int = 0) -> None:
+    def __init__(
+        self, name: str, faults: Sequence[FileFault], *, more: int = 0, consequence: str = "nothing was published"
+    ) -> None:
         """Make the message; `more` faults are only counted."""
-        self.faults = tuple(faults)
+        self.name, self.faults, self.more = name, tuple(faults), more
         told = "\n".join(f"  line {fault.line}: {fault.key}: {fault.what}." for fault in faults)
         told += f"\n  and {more:,} more." if more else ""
         number = "one fault" if len(faults) + more == 1 else f"{len(faults) + more:,} faults"
-        super().__init__(f"{name} has {number}; nothing was published:\n{told}")
+        super().__init__(f"{name} has {number}; {consequence}:\n{told}")
 
 
 class ServiceUnreachable(LedgerError):

@@ -39,7 +39,8 @@ class SchemeChange(NamedTuple):
 class TierDifference(NamedTuple):
     """The first entry of the tier histories that differs; None on the side that has no such entry.
 
-    `evidence` is what was measured for the entry that would be; None for an enrolment, or where there is none.
+    `evidence` is what was measured for the entry that would be (of a demotion: what the review missed); None for an enrolment, or
+    where there is none.
     """
 
     then: TierRow | None

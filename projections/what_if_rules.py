@@ -53,6 +53,11 @@ def with_candidates(published: Sequence[Programme], candidates: Sequence[Program
 
     """
     own = {candidate.effective_from for candidate in candidates}
+    if len(own) < len(candidates):
+        names = ", ".join(f"{each.programme} from {each.effective_from}" for each in candidates)
+        raise InvalidInput(
+            f"Two candidates begin on the same day ({names}): rehearse each by itself, and compare them with `replay diff`."
+        )
     versions = sorted(
         [*(each for each in published if each.effective_from not in own), *candidates],
         key=lambda each: each.effective_from,

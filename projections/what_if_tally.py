@@ -41,7 +41,8 @@ class RefusedFact(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Outcome(msgspec.Struct, frozen=True, array_like=True):
     """What one partner comes to. `standing` is None where it is not enrolled by the date.
 
-    `evidence` has what each entry of the tier history rests on, in their order; None for an enrolment.
+    `evidence` has what each entry of the tier history rests on, in their order: of a demotion, what the review missed; None for an
+    enrolment.
     """
 
     partner: str
@@ -60,7 +61,10 @@ _Sums = dict[str, list[int]]
 class Tally:
     """Adds up what is decided about one partner, as of a date."""
 
-    __slots__ = ("_as_of", "_enrolled", "_evidence", "_held", "_memberships", "_money", "_tiers", "partner", "refused")
+    __slots__ = (
+        *("_as_of", "_enrolled", "_evidence", "_held", "_memberships", "_missed", "_money", "_tiers"),
+        *("partner", "refused"),
+    )
 
     def __init__(self, partner: str, rules: Rules) -> None:
         self.partner = partner
@@ -69,6 +73,7 @@ class Tally:
         self._enrolled: tier_status.PartnerRow | None = None
         self._tiers: list[tier_status.TierRow] = []
         self._evidence: list[e.TierEvidence | None] = []
+        self._missed: e.TierEvidence | None = None
         self._held: dict[str, bool] = {}
         self._memberships: list[loyalty.MembershipRow] = []
         self._money: dict[_Key, _Sums] = {}
@@ -127,7 +132,10 @@ class Tally:
     def _change_tier(self, position: int, event: e.TierChanged, _family: str) -> None:
         if self.counts(event.effective_on):
             self._tiers.append(tier_status.tier_change(position, self.partner, event))
-            self._evidence.append(event.evidence)
+            self._evidence.append(self._missed if event.reason == "demotion" else event.evidence)
+
+    def _review(self, _position: int, event: e.ReviewMissed, _family: str) -> None:
+        self._missed = event.evidence
 
     def _specialise(
         self, _position: int, event: e.SpecialisationAwarded | e.SpecialisationLapsed, _family: str
@@ -229,6 +237,7 @@ _TAKES: dict[type[e.Event], Callable[[Tally, int, Any, str], None]] = {
     e.MembershipResumed: Tally._change_membership,
     e.MembershipEnded: Tally._change_membership,
     e.TierChanged: Tally._change_tier,
+    e.ReviewMissed: Tally._review,
     e.SpecialisationAwarded: Tally._specialise,
     e.SpecialisationLapsed: Tally._specialise,
     e.BonusClawedBack: Tally._clawed_back,

@@ -102,7 +102,7 @@ def sweep(
     print_sweep(swept)
     rate = f", {telling.rate:,.0f} decided a second" if telling.rate else ""
     out.print(
-        f"{counted(swept.facts, 'fact')} decided anew for each of {counted(len(swept.points), 'point')},"
+        f"{counted(swept.facts, 'fact')} of partners decided anew for each of {counted(len(swept.points), 'point')},"
         f" up to position {swept.position:,} ({seconds:,.1f} s in all{rate})."
     )
 

@@ -89,7 +89,7 @@ def what_if(
     print_what_if(rehearsal)
     rate = f", {telling.rate:,.0f} a second" if telling.rate else ""
     out.print(
-        f"{counted(rehearsal.facts, 'fact')} decided anew up to position {rehearsal.difference.position:,}"
+        f"{counted(rehearsal.facts, 'fact')} of partners decided anew up to position {rehearsal.difference.position:,}"
         f" ({seconds:,.1f} s in all{rate}). Digest: {document['digest']}."
     )
     later = runtime.read_models.standing().position - rehearsal.difference.position
@@ -121,16 +121,19 @@ def new_file(file: Path | None) -> Iterator[Write]:
 
 def _candidates(files: Sequence[Path]) -> "list[Programme]":
     """Read the candidates; the faults of all files are told at once."""
-    programmes, faults = [], []
+    programmes: list[Programme] = []
+    errors: list[InvalidInput] = []
     for file in files:
         try:
             programmes.append(read_programme_file(file))
         except FaultyFile as error:
-            faults.append(str(error).replace("nothing was published", "nothing was rehearsed"))
+            errors.append(FaultyFile(error.name, error.faults, more=error.more, consequence="nothing was rehearsed"))
         except InvalidInput as error:
-            faults.append(str(error))
-    if faults:
-        raise InvalidInput("\n".join(faults))
+            errors.append(error)
+    if len(errors) > 1:
+        raise InvalidInput("\n".join(map(str, errors)))
+    if errors:
+        raise errors[0]
     return programmes
 
 

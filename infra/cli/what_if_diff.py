@@ -20,7 +20,10 @@ def read_what_if(file: Path) -> Document:
 
     """
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        content = file.read_text(encoding="utf-8")
+        if not content.strip():
+            raise InvalidInput(f"{file} is empty: `replay what-if --json` has written nothing into it; run it again.")
+        document = json.loads(content)
     except OSError as error:
         raise InvalidInput(f"{file} cannot be read: {error.strerror}.") from None
     except ValueError:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from threading import current_thread, main_thread
 from typing import Any, NamedTuple
 
 import msgspec
@@ -148,12 +149,24 @@ class _Workers:
 
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """Let Ctrl-C wait: a process that is interrupted half started ends with a traceback of its own, and nobody knows of it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Let Ctrl-C wait: a process that is interrupted half started ends with a traceback of its own, and nobody knows of it.
+
+    The mask is for the new process, which has it until it ignores the signal. Here another thread may take the signal, and
+    this one would be interrupted all the same: so it is noted, and raised when the process has started.
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _give(worker: _Worker, job: Job) -> Job:

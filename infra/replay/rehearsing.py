@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from domain.errors import Refused
-from domain.events import TierChanged, TierEvidence
+from domain.events import ReviewMissed, TierChanged, TierEvidence
 from domain.programme import Programme
 from infra.replay.folding import fold_all
 from projections.facts_by_stream import RecordedFacts
@@ -140,8 +140,15 @@ def _explained(
 
 
 def _recorded_evidence(partner: PartnerDifference, events: Events) -> TierEvidence | None:
-    """Give what the recorded tier change that first differs rested on."""
+    """Give what the recorded tier change that first differs rested on: of a demotion, what the review missed."""
     if partner.first_tier is None or partner.first_tier.then is None:
         return None
-    cited = events.at(partner.first_tier.then.position)
-    return cited.event.evidence if cited is not None and isinstance(cited.event, TierChanged) else None
+    position = partner.first_tier.then.position
+    cited = events.at(position)
+    if cited is None or not isinstance(cited.event, TierChanged):
+        return None
+    if cited.event.reason == "demotion":  # a partner's events of one date stand one after the other
+        review = events.at(position - 1)
+        if review is not None and review.stream == cited.stream and isinstance(review.event, ReviewMissed):
+            return review.event.evidence
+    return cited.event.evidence

@@ -199,6 +199,9 @@ def test_a_person_gets_tables_and_two_candidates_can_be_compared(
     assert moved
     assert moved <= set(compared["partners"])
     assert ledger.command_line.done("replay", "diff", b, b)["partners"] == {}
+    (tmp_path / "empty.json").touch()
+    empty = ledger.command_line.run("replay", "diff", tmp_path / "empty.json", b)
+    assert (empty.code, "empty.json is empty" in empty.err) == (1, True)
     assert "Partners that differ" in ledger.command_line.run("replay", "diff", a, b).out
 
 
@@ -209,10 +212,12 @@ def test_wrong_candidates_are_refused_with_all_their_faults(ledger: Rehearsed, c
     wrong.write_text(
         text.replace("effective_from: 2012-01-01", "effective_from: 2012-02-01").replace("silver: 345", "sylver: 345")
     )
-    said = ledger.command_line.run("replay", "what-if", "--programme", wrong)
+    said = ledger.command_line.run("replay", "what-if", "--programme", wrong, "--json")
     assert said.code == 1
+    assert "nothing was rehearsed" in said.err
     assert "effective_from" in said.err
     assert "sylver" in said.err
+    assert {fault["key"].split("[")[0] for fault in said.json["faults"]} == {"effective_from", "bonuses"}
     wrong.write_text(text.replace("succeeds: silver", "succeeds: pewter"))
     said = ledger.command_line.run("replay", "what-if", "--programme", wrong)
     assert (said.code, "pewter" in said.err) == (1, True)
@@ -238,6 +243,27 @@ def test_a_tape_that_is_missing_or_altered_stops_it(ledger: Rehearsed, candidate
         said = ledger.command_line.run(*command, tmp_path / "altered", *more)
         assert said.code == 1
         assert one_sentence(said.err)
+
+
+def test_a_recorded_demotion_is_told_by_the_review_that_was_missed(ledger: Rehearsed, tmp_path: Path) -> None:
+    """A candidate that forgives more: beside each demotion that would not be stands what the tier required, and was not met."""
+    text = (ledger.programmes / "partner-2012.yaml").read_text("utf-8")
+    assert "grace: 1" in text
+    forgiving = tmp_path / "forgiving.yaml"
+    forgiving.write_text(text.replace("grace: 1", "grace: 9"), "utf-8")
+    told = ledger.what_if(forgiving)
+    evidence = {each["partner"]: each["evidence_then"] for each in told["largest"]}
+    demoted = {
+        partner: first["then"]
+        for partner in evidence
+        if (first := told["partners"][partner]["causes"]["first_tier"])
+        and first["then"]
+        and first["then"]["reason"] == "demotion"
+    }
+    assert demoted
+    for partner, then in demoted.items():
+        assert evidence[partner]["tier"] != then["tier"]
+        assert not evidence[partner]["met"]
 
 
 def test_what_was_recorded_since_is_added_to_the_tape_first(

@@ -2,14 +2,16 @@
 
 import os
 import signal
+import time
 from collections.abc import Sequence
+from threading import Event, Thread
 
 import msgspec
 import psutil
 import pytest
 
 from domain.errors import IntegrityFault, LedgerError
-from infra.replay.folding import fold_all
+from infra.replay.folding import _no_interrupt, fold_all
 from projections.facts_by_stream import Facts
 from projections.what_if_result import Gathering, fold_here
 from projections.what_if_rules import Rules, ledgers_own
@@ -90,3 +92,19 @@ def children() -> Sequence[psutil.Process]:
     """Give this process's children that fold: the servers of other tests may be its children as well."""
     alive = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
     return [each for each in alive if "spawn_main" in " ".join(each.cmdline())]
+
+
+def test_an_interrupt_waits_until_the_process_has_started() -> None:
+    """Whichever thread takes the signal: the block is gone through, and then interrupted."""
+    done, ended = [], Event()
+    other = Thread(target=ended.wait)
+    other.start()
+    try:
+        with pytest.raises(KeyboardInterrupt), _no_interrupt():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+            done.append("started")
+    finally:
+        ended.set()
+        other.join()
+    assert done == ["started"]
