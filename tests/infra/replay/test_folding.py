@@ -96,14 +96,20 @@ def children() -> Sequence[psutil.Process]:
 
 def test_an_interrupt_waits_until_the_process_has_started() -> None:
     """Whichever thread takes the signal: the block is gone through, and then interrupted."""
-    done, ended = [], Event()
+    done: list[str] = []
+    ended = Event()
     other = Thread(target=ended.wait)
     other.start()
-    try:
-        with pytest.raises(KeyboardInterrupt), _no_interrupt():
+
+    def start() -> None:
+        with _no_interrupt():
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.05)
             done.append("started")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
     finally:
         ended.set()
         other.join()
