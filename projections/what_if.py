@@ -10,11 +10,12 @@ stream (`fold_piece`). So pieces can be folded by any number of processes, and t
 """
 
 import datetime as dt
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
+from math import inf
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -239,20 +240,29 @@ class _AtHand(InMemory):
 def fold_alone(stream: Stream, rules: Rules) -> Tally:
     """Decide the facts of a partner who is linked with nobody, and what is due at the end; give what it comes to."""
     folding = _Folding([stream], rules, Tally)
-    folding.take_alone(stream)
+    folding.take(stream, 0, len(stream.positions))
     folding.finish()
     return folding.tallies[stream.partner]
 
 
 def fold_together(streams: Sequence[Stream], rules: Rules, make_tally: Callable[[str, Rules], ATally]) -> list[ATally]:
-    """Decide the facts of partners in order of position, and what is due at the end; give what each comes to."""
+    """Decide the facts of partners in order of position, and what is due at the end; give what each comes to.
+
+    It is only an award that looks at other partners: up to each, the facts of one partner after the other are decided.
+    """
     folding = _Folding(streams, rules, make_tally)
-    facts = sorted(
-        (position, number, n) for number, stream in enumerate(streams) for n, position in enumerate(stream.positions)
+    awards = sorted(
+        position
+        for stream in streams
+        for position, fact in zip(stream.positions, stream.told, strict=True)
+        if type(fact) is Retold and isinstance(fact.fact, AwardTier)
     )
-    for position, number, n in facts:
-        stream = streams[number]
-        folding.take(stream.partner, (position,), (stream.told[n],))
+    taken = [0] * len(streams)
+    for end in (*(bound for position in awards for bound in (position - 1, position)), None):
+        for number, stream in enumerate(streams):
+            after = len(stream.positions) if end is None else bisect_right(stream.positions, end, taken[number])
+            folding.take(stream, taken[number], after)
+            taken[number] = after
     folding.finish()
     return list(folding.tallies.values())
 
@@ -266,47 +276,40 @@ class _Folding(Generic[ATally]):
         self._at_hand = _AtHand(self._reversed_deals)
         self._deciding = _Rehearsal(self._at_hand, rules)
         self._begun = 0
-        self._next_advance = rules.own.advanced_at[0] if rules.own.advanced_at else None
         self.tallies = {stream.partner: make_tally(stream.partner, rules) for stream in streams}
 
-    def take(self, partner_id: str, positions: Sequence[int], told: Sequence[Closed | Retold]) -> None:
-        """Decide facts of a partner in order of position."""
-        for position, fact in zip(positions, told, strict=True):
-            if self._next_advance is not None and position > self._next_advance:
-                self._begin_day(position)
+    def take(self, stream: Stream, first: int, after: int) -> None:
+        """Decide the facts of a partner from one index up to another one, in order of position.
+
+        A deal that is never taken back makes no events, unless the tally wants them: of ten facts, nine are such a deal.
+        """
+        if first == after:
+            return
+        partner_id, positions, reversed_deals = stream.partner, stream.positions, self._reversed_deals
+        tally_sale, decided = self._deciding.tally_sale, self._deciding.decided
+        next_advance = self._begin_day(positions[first])
+        at = self._desk(partner_id)
+        for position, fact in zip(positions[first:after], stream.told[first:after], strict=True):
+            if position > next_advance:
+                next_advance = self._begin_day(position)
             try:
-                self._decide(partner_id, fact)
+                if at is None or type(fact) is not Closed or fact.deal_id in reversed_deals:
+                    self._decide(partner_id, fact)
+                    at = at or self._desk(partner_id)
+                else:
+                    tally_sale(*at, fact)
             except (Refused, InvalidInput) as refusal:
                 self._refuse(partner_id, position, fact, refusal)
-            else:
-                self._tally_decided(position)
-
-    def take_alone(self, stream: Stream) -> None:
-        """Decide all facts of a partner who is linked with nobody: as `take`, with less made of each deal."""
-        tally_sale, decided = self._deciding.tally_sale, self._deciding.decided
-        reversed_deals, next_advance = self._reversed_deals, self._next_advance
-        at: tuple[PartnerAggregate, TallyingDesk] | None = None
-        for position, fact in zip(stream.positions, stream.told, strict=True):
-            if next_advance is not None and position > next_advance:
-                self._begin_day(position)
-                next_advance = self._next_advance
-            if at is None or type(fact) is not Closed or fact.deal_id in reversed_deals:
-                self.take(stream.partner, (position,), (fact,))
-                at = at or self._desk(stream.partner)
-                continue
-            try:
-                tally_sale(*at, fact)
-            except (Refused, InvalidInput) as refusal:
-                self._refuse(stream.partner, position, fact, refusal)
             else:
                 if decided:
                     self._tally_decided(position)
 
     def _desk(self, partner_id: str) -> tuple[PartnerAggregate, TallyingDesk] | None:
-        partner = self._at_hand.partners.get(partner_id)
-        if partner is None:
+        """Give a desk for deals, if they can be decided on one. It has the standing of now, which an award replaces."""
+        partner, tally = self._at_hand.partners.get(partner_id), self.tallies[partner_id]
+        if partner is None or tally.WANTS_EVENTS:
             return None
-        return partner, TallyingDesk(partner.standing, self._rules.programmes, self.tallies[partner_id])
+        return partner, TallyingDesk(partner.standing, self._rules.programmes, tally)
 
     def _refuse(self, partner_id: str, position: int, fact: Closed | Retold, refusal: Refused | InvalidInput) -> None:
         refused = RefusedFact(position, partner_id, _what(fact), str(refusal))
@@ -344,12 +347,12 @@ class _Folding(Generic[ATally]):
             self._deciding.decide_due(partner, through, "")
         self._tally_decided(position)
 
-    def _begin_day(self, position: int) -> None:
-        """Set the ledger's date to that of the last advance before a position."""
+    def _begin_day(self, position: int) -> float:
+        """Set the ledger's date to that of the last advance before a position; give the position of the next one."""
         own = self._rules.own
-        self._begun = bisect_left(own.advanced_at, position)
-        self._deciding.ledger_date = own.advanced_to[self._begun - 1]
-        self._next_advance = own.advanced_at[self._begun] if self._begun < len(own.advanced_at) else None
+        self._begun = begun = bisect_left(own.advanced_at, position)
+        self._deciding.ledger_date = own.advanced_to[begun - 1] if begun else None
+        return own.advanced_at[begun] if begun < len(own.advanced_at) else inf
 
     def _tally(self, partner: PartnerAggregate) -> ATally:
         return self.tallies[partner.standing.partner_id]

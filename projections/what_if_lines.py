@@ -51,6 +51,7 @@ class _ShownTally(Tally):
     """Keeps the lines as well."""
 
     __slots__ = ("lines",)
+    WANTS_EVENTS = True
 
     def __init__(self, partner: str, rules: Rules) -> None:
         super().__init__(partner, rules)

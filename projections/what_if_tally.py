@@ -7,7 +7,7 @@ are told by the same means. A row cites the position of the fact, or of the adva
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -60,6 +60,9 @@ _Sums = dict[str, list[int]]
 
 class Tally:
     """Adds up what is decided about one partner, as of a date."""
+
+    WANTS_EVENTS: ClassVar[bool] = False
+    """Whether it is to be given the events of every deal; else what most deals earn is added up without any (`TallyingDesk`)."""
 
     __slots__ = (
         *("_as_of", "_enrolled", "_evidence", "_held", "_memberships", "_missed", "_money", "_tiers"),
