@@ -41,6 +41,15 @@ class ClosedDeal(Protocol):
         """The amount's currency (ISO 4217)."""
         ...
 
+    def minor(self, digits: int) -> int:
+        """Give the amount in minor units of its currency, which has so many digits.
+
+        Raises:
+            InvalidInput: it is finer than that, or too large to be meant.
+
+        """
+        ...
+
     @property
     def source_ref(self) -> str | None:
         """Where it was told from."""

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from domain.errors import InvalidInput
 from domain.identity import plain
+from domain.money import to_minor
 from domain.recording import IdentityKey
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -183,6 +184,10 @@ class RecordSale(Fact):
     amount: Amount
     currency: Id
     source_ref: OptionalText = None
+
+    def minor(self, digits: int) -> int:
+        """Give the amount in minor units of its currency; see `domain.money.to_minor`."""
+        return to_minor(self.amount, digits)
 
     @property
     def business_date(self) -> dt.date:

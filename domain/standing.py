@@ -308,7 +308,7 @@ def _quarter(standing: Standing, closed_on: dt.date) -> Quarter:
     return quarter
 
 
-def take_earning(standing: Standing, deal: ClosedDeal, net: int, qualifying: int) -> None:
+def take_earning(standing: Standing, deal: ClosedDeal | e.SaleRecorded, net: int, qualifying: int) -> None:
     """Take a deal that earns, whose amount and qualifying amount are known in minor units."""
     closed_on = deal.closed_on
     standing.revenue.add(closed_on, qualifying)

@@ -92,6 +92,9 @@ class Terms:
         self.tiers = [TierTerms(tier, rank, self.base_digits) for rank, tier in enumerate(programme.tiers)]
         self.tier_by_code = {tier.code: tier for tier in self.tiers}
         self.automatic = [tier for tier in self.tiers if not tier.awarded]
+        self.automatic_above = {
+            held.code: [tier for tier in self.automatic if tier.rank > held.rank] for held in self.tiers
+        }
         self.specialisations = sorted((SpecialisationTerms(s) for s in programme.specialisations), key=lambda s: s.code)
         self.specialisation_by_code = {s.code: s for s in self.specialisations}
         self.instant = [InstantTerms(s) for s in programme.bonuses if isinstance(s, InstantScheme)]

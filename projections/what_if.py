@@ -27,6 +27,7 @@ from domain.deal import Deal, deal_from
 from domain.deciding import Deciding, InMemory
 from domain.errors import InvalidInput, Refused, UnknownReference
 from domain.facts import AwardTier, EnrolPartner, ReverseSale, fact_of_values
+from domain.money import minor_of_text
 from domain.retold import Retold, retold
 from domain.streams import partner_id_of
 from projections.facts_by_stream import Facts
@@ -43,9 +44,18 @@ class Closed(msgspec.Struct, gc=False):
     deal_id: str
     closed_on: dt.date
     family: str
-    amount: Decimal
+    recorded_amount: str = msgspec.field(name="amount")
     currency: str
     source_ref: ClassVar[str | None] = None
+
+    @property
+    def amount(self) -> Decimal:
+        """The amount."""
+        return Decimal(self.recorded_amount)
+
+    def minor(self, digits: int) -> int:
+        """Give the amount in minor units: a currency has the same ones under every programme (ISO 4217)."""
+        return minor_of_text(self.recorded_amount, digits)
 
 
 class Stream(NamedTuple):

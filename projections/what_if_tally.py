@@ -216,13 +216,11 @@ class TallyingDesk(Desk):
         super().__init__(standing, programmes)
         self._tally = tally
 
-    def close_deal(
-        self, deal: ClosedDeal, _terms: Terms, money: tuple[int, Decimal], qualifying: int | None, clock: dt.date
-    ) -> None:
+    def close_deal(self, deal: ClosedDeal, _terms: Terms, minor: int, qualifying: int | None, clock: dt.date) -> None:
         """Let a deal change the standing."""
-        self.take_deal(deal, money[0], qualifying, clock)
+        self.take_deal(deal, minor, qualifying, clock)
 
-    def accrue(self, deal: ClosedDeal, _terms: Terms, _amount: Decimal, earned: Earned, clock: dt.date) -> None:
+    def accrue(self, deal: ClosedDeal, _terms: Terms, _minor: int, earned: Earned, clock: dt.date) -> None:
         """Add up what a deal earns."""
         if not self._tally.counts(clock):
             return

@@ -1,7 +1,6 @@
 """The desk on which one fact, or what time does, is decided for one partner: the standing and the events so far."""
 
 import datetime as dt
-from decimal import Decimal
 
 from domain import events as e
 from domain.calendar import add_months
@@ -34,20 +33,17 @@ class Desk:
         if change is not None:
             change(self.standing, event)
 
-    def close_deal(
-        self, deal: ClosedDeal, terms: Terms, money: tuple[int, Decimal], qualifying: int | None, clock: dt.date
-    ) -> None:
-        """Record a deal as closed. Its amount is given in minor units and exactly; `qualifying` is None where it does not earn.
+    def close_deal(self, deal: ClosedDeal, terms: Terms, minor: int, qualifying: int | None, clock: dt.date) -> None:
+        """Record a deal as closed. Its amount is given in minor units; `qualifying` is None where it does not earn.
 
         The amounts are at hand in minor units: reading them from the event again would take a twentieth longer.
         """
-        minor, amount = money
         self.events.append(
             e.SaleRecorded(
                 deal_id=deal.deal_id,
                 closed_on=deal.closed_on,
                 family=deal.family,
-                amount=amount,
+                amount=to_amount(minor, terms.currency_digits[deal.currency]),
                 currency=deal.currency,
                 earning=qualifying is not None,
                 qualifying=to_amount(qualifying or 0, terms.base_digits),
@@ -66,17 +62,18 @@ class Desk:
         if qualifying is not None:
             take_earning(self.standing, deal, minor, qualifying)
 
-    def accrue(self, deal: ClosedDeal, terms: Terms, amount: Decimal, earned: Earned, clock: dt.date) -> None:
-        """Record the instant bonuses that a deal of an amount earns; they change nothing that decisions look at."""
+    def accrue(self, deal: ClosedDeal, terms: Terms, minor: int, earned: Earned, clock: dt.date) -> None:
+        """Record the instant bonuses that a deal of an amount, in minor units, earns; they change nothing that decisions look at."""
         entry, bonuses = earned
         digits, currency = terms.currency_digits[deal.currency], deal.currency
+        basis = to_amount(minor, digits)
         lines = tuple(
             [
                 e.Line(
                     scheme=scheme.code,
-                    amount=to_amount(minor, digits),
+                    amount=to_amount(bonus, digits),
                     currency=currency,
-                    basis=amount,
+                    basis=basis,
                     rate_bp=rate_bp,
                     before=ZERO[digits],
                     tier=entry.tier,
@@ -84,7 +81,7 @@ class Desk:
                     specialisation=scheme.specialisation,
                     loyalty_years=years,
                 )
-                for scheme, minor, rate_bp, years in bonuses
+                for scheme, bonus, rate_bp, years in bonuses
             ]
         )
         self.events.append(

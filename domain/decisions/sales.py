@@ -1,7 +1,6 @@
 """Deals closed and taken back: bonuses, settled quarters, promotion and withdrawal (rules.md, Bonuses)."""
 
 import datetime as dt
-from decimal import Decimal
 
 from domain import events as e
 from domain.calendar import quarter_start
@@ -15,7 +14,7 @@ from domain.errors import Refused
 from domain.facts import (
     ReverseSale,
 )
-from domain.money import currency_digits, exactly, format_amount, to_amount, to_minor
+from domain.money import currency_digits, format_amount, to_amount, to_minor
 from domain.standing import Standing
 from domain.terms import Programmes, Terms
 
@@ -38,15 +37,15 @@ def decide_sale(desk: Desk, fact: ClosedDeal, ledger_date: dt.date | None) -> No
     """Decide a deal on a desk, which keeps what comes of it; otherwise as `record_sale`."""
     standing, programmes, closed_on = desk.standing, desk.programmes, fact.closed_on
     terms = programmes.required(closed_on)
-    minor, amount = _sale_amount(standing, fact, terms)
+    minor = _sale_amount(standing, fact, terms)
     clock = begin(desk, ledger_date, closed_on)
     if standing.suspensions and standing.suspended_on(closed_on):
-        desk.close_deal(fact, terms, (minor, amount), None, clock)
+        desk.close_deal(fact, terms, minor, None, clock)
     else:
-        desk.close_deal(fact, terms, (minor, amount), terms.qualifying(minor, fact.currency), clock)
+        desk.close_deal(fact, terms, minor, terms.qualifying(minor, fact.currency), clock)
         earned = instant_bonuses(standing, terms, fact, minor)
         if earned:
-            desk.accrue(fact, terms, amount, earned, clock)
+            desk.accrue(fact, terms, minor, earned, clock)
         if clock > closed_on and is_settled(closed_on, clock):
             settle(
                 desk,
@@ -59,8 +58,8 @@ def decide_sale(desk: Desk, fact: ClosedDeal, ledger_date: dt.date | None) -> No
     try_promotion(desk, terms if clock == closed_on else programmes.required(clock), clock, by_fact=True)
 
 
-def _sale_amount(standing: Standing, fact: ClosedDeal, terms: Terms) -> tuple[int, Decimal]:
-    """Check a sale against its partner and the programme on its date; give its amount, in minor units too."""
+def _sale_amount(standing: Standing, fact: ClosedDeal, terms: Terms) -> int:
+    """Check a sale against its partner and the programme on its date; give its amount in minor units."""
     if fact.closed_on < standing.enrolled_on:
         raise Refused(
             f"Deal {fact.deal_id!r} was closed on {fact.closed_on},"
@@ -78,10 +77,10 @@ def _sale_amount(standing: Standing, fact: ClosedDeal, terms: Terms) -> tuple[in
             f"Programme {terms.code!r}, in force on {fact.closed_on}, has no exchange rate for {fact.currency!r};"
             f" it has {', '.join(terms.programme.exchange_rates)}."
         )
-    minor, amount = exactly(fact.amount, terms.currency_digits[fact.currency])
+    minor = fact.minor(terms.currency_digits[fact.currency])
     if minor <= 0:
         raise Refused(f"A deal's amount must be more than zero, not {fact.amount}; a reversal takes a deal back.")
-    return minor, amount
+    return minor
 
 
 def reverse_sale(

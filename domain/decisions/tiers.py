@@ -48,15 +48,13 @@ def try_promotion(desk: Desk, terms: Terms, on: dt.date, *, by_fact: bool) -> No
     standing = desk.standing
     if standing.suspended_since is not None or standing.ended_on is not None:
         return
-    held = terms.tier_by_code[standing.tier].rank
-    if terms.automatic[-1].rank <= held:
-        return
-    for tier in reversed(terms.automatic):
-        if tier.rank <= held:
-            return
-        if is_met(standing, terms, tier, on):
-            _change(desk, terms, tier, on, "promotion", by_fact=by_fact)
-            return
+    reached = None
+    for tier in terms.automatic_above[standing.tier]:
+        if not is_met(standing, terms, tier, on):
+            break  # and so is none above: no automatic tier requires less than the one below it
+        reached = tier
+    if reached is not None:
+        _change(desk, terms, reached, on, "promotion", by_fact=by_fact)
 
 
 def _change(desk: Desk, terms: Terms, tier: TierTerms, on: dt.date, reason: e.TierReason, *, by_fact: bool) -> None:
