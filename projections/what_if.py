@@ -20,10 +20,10 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from domain import decisions
 from domain import events as e
 from domain.aggregates import PartnerAggregate
 from domain.deal import Deal, deal_from
+from domain.decisions import decide_sale
 from domain.deciding import Deciding, InMemory
 from domain.errors import InvalidInput, Refused, UnknownReference
 from domain.facts import AwardTier, EnrolPartner, ReverseSale, fact_of_values
@@ -212,15 +212,10 @@ class _Rehearsal(Deciding):
         self.decided.append((partner, events))
         return 0
 
-    def tally_sale(self, partner: PartnerAggregate, desk: TallyingDesk, deal: Closed) -> None:
-        """Decide a deal that is never taken back, of a partner who is linked with nobody; its bonuses go to the desk's tally.
-
-        What a deal and its bonuses are otherwise told by, two events with lines and evidence, takes as long as deciding them.
-        """
-        decisions.decide_sale(desk, deal, self.ledger_date)
-        if desk.events:
-            events, desk.events = desk.events, []
-            self._record(partner, events, "")
+    def record(self, partner: PartnerAggregate, desk: TallyingDesk) -> None:
+        """Record what a deal led to besides its bonuses."""
+        events, desk.events = desk.events, []
+        self._record(partner, events, "")
 
 
 class _AtHand(InMemory):
@@ -296,18 +291,20 @@ class _Folding(Generic[ATally]):
         if first == after:
             return
         partner_id, positions, reversed_deals = stream.partner, stream.positions, self._reversed_deals
-        tally_sale, decided = self._deciding.tally_sale, self._deciding.decided
-        next_advance = self._begin_day(positions[first])
+        deciding, decided = self._deciding, self._deciding.decided
+        next_advance, ledger_date = self._begin_day(positions[first])
         at = self._desk(partner_id)
         for position, fact in zip(positions[first:after], stream.told[first:after], strict=True):
             if position > next_advance:
-                next_advance = self._begin_day(position)
+                next_advance, ledger_date = self._begin_day(position)
             try:
                 if at is None or type(fact) is not Closed or fact.deal_id in reversed_deals:
                     self._decide(partner_id, fact)
                     at = at or self._desk(partner_id)
                 else:
-                    tally_sale(*at, fact)
+                    decide_sale(at[1], fact, ledger_date)
+                    if at[1].events:
+                        deciding.record(*at)
             except (Refused, InvalidInput) as refusal:
                 self._refuse(partner_id, position, fact, refusal)
             else:
@@ -357,12 +354,12 @@ class _Folding(Generic[ATally]):
             self._deciding.decide_due(partner, through, "")
         self._tally_decided(position)
 
-    def _begin_day(self, position: int) -> float:
-        """Set the ledger's date to that of the last advance before a position; give the position of the next one."""
+    def _begin_day(self, position: int) -> tuple[float, dt.date | None]:
+        """Set the ledger's date to that of the last advance before a position; give the position of the next one, and the date."""
         own = self._rules.own
         self._begun = begun = bisect_left(own.advanced_at, position)
-        self._deciding.ledger_date = own.advanced_to[begun - 1] if begun else None
-        return own.advanced_at[begun] if begun < len(own.advanced_at) else inf
+        ledger_date = self._deciding.ledger_date = own.advanced_to[begun - 1] if begun else None
+        return (own.advanced_at[begun] if begun < len(own.advanced_at) else inf), ledger_date
 
     def _tally(self, partner: PartnerAggregate) -> ATally:
         return self.tallies[partner.standing.partner_id]
