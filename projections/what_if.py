@@ -23,8 +23,8 @@ import msgspec
 from domain import events as e
 from domain.aggregates import PartnerAggregate
 from domain.deal import Deal, deal_from
-from domain.decisions import decide_sale
 from domain.deciding import Deciding, InMemory
+from domain.decisions import decide_sale
 from domain.errors import InvalidInput, Refused, UnknownReference
 from domain.facts import AwardTier, EnrolPartner, ReverseSale, fact_of_values
 from domain.money import minor_of_text
