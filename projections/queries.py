@@ -249,6 +249,10 @@ class ReadModels(Protocol):
         """Sum the bonus lines with a posting date from the first to the last day, both counted."""
         ...
 
+    def each_totals(self, last: dt.date, *, up_to_position: int | None = None) -> Mapping[TotalsBy, tuple[Total, ...]]:
+        """Sum the bonus lines with a posting date up to a day, by each kind of group, as `totals` does for one."""
+        ...
+
     def sales_totals(self, *, up_to_position: int | None = None) -> Mapping[str, Decimal]:
         """Sum the amounts of all sales as recorded, by currency, to be compared with the store and with Kafka."""
         ...

@@ -17,7 +17,6 @@ from projections.what_if_difference import Difference, PartnerDifference, differ
 from projections.what_if_lines import LineDifference, line_differences, lines_under
 from projections.what_if_result import Gathering, Result
 from projections.what_if_rules import LedgersOwn, Rules, ledgers_own, with_candidates
-from projections.what_if_tally import GROUPS
 
 LARGEST = 10
 """So many of the largest differences are told line by line."""
@@ -102,7 +101,7 @@ def rehearse(recorded: RecordedFacts, count: int, live: Live, request: Request, 
             f"No partner was enrolled by {as_of}: a what-if begins with the first fact. Name a later --as-of."
         )
     bonuses = read_models.scheme_bonuses(as_of, up_to_position=position)
-    totals = {by: read_models.totals(by, None, as_of, up_to_position=position).totals for by in GROUPS}
+    totals = read_models.each_totals(as_of, up_to_position=position)
     rehearsals = []
     for candidates, result in zip(request.candidates, gathering.results(), strict=True):
         compared = difference(actual, bonuses, totals, result)

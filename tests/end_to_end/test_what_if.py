@@ -93,6 +93,10 @@ def test_unchanged_programmes_differ_in_nothing(ledger: Rehearsed) -> None:
         groups = told["totals"]["money"][by]
         assert groups
         assert all((each["then"], each["lines_then"]) == (each["now"], each["lines_now"]) for each in groups)
+        summed = ledger.command_line.done("bonus", "totals", "--by", by)["totals"]
+        assert [(each["group"], each["currency"], each["total"], each["lines"]) for each in summed] == [
+            (each["group"], each["currency"], each["then"], each["lines_then"]) for each in groups
+        ]
 
 
 def test_a_candidate_equals_importing_the_accepted_facts_into_a_fresh_ledger(
