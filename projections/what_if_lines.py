@@ -73,7 +73,11 @@ def lines_under(
     """Decide some partners' facts once more, to have their lines; with them, whoever they are linked with."""
     wanted = set(partners)
     lines: dict[str, Sequence[BonusLine]] = {}
-    together = [facts for facts in gathering.linked.values() if wanted & {_partner(columns) for columns in facts}]
+    together = [
+        [each.facts for each in linked]
+        for linked in gathering.linked.values()
+        if wanted & {each.partner for each in linked}
+    ]
     for piece in sorted({gathering.place[partner] for partner in wanted if partner in gathering.place}):
         together += [[columns] for columns in streams_of(recorded.facts(piece)) if _partner(columns) in wanted]
     for facts in together:

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from projections.facts_by_stream import Facts, RecordedFacts
-from projections.what_if import Counts, Folded, FoldedPiece, country_of, fold_linked, fold_piece, streams_of
+from projections.facts_by_stream import RecordedFacts
+from projections.what_if import Counts, Folded, FoldedPiece, Linked, country_of, fold_linked, fold_piece, streams_of
 from projections.what_if_rules import Rules
 from projections.what_if_tally import Outcome, RefusedFact, Totals
 
@@ -36,7 +36,7 @@ class Gathering:
         self._outcomes: list[dict[str, Outcome]] = [{} for _ in sets]
         self._totals = [Totals() for _ in sets]
         self._counts = [Counts(0, {}, 0) for _ in sets]
-        self._linked: dict[str, list[Facts]] = {}
+        self._linked: dict[str, list[Linked]] = {}
         self._place: dict[str, str] = {}
         self.facts = 0
         """Facts folded so far."""
@@ -48,7 +48,7 @@ class Gathering:
         for outcome in folded.folded[0].outcomes:
             self._place[outcome.partner] = piece
         for linked in folded.linked:
-            self._linked.setdefault(linked.country, []).append(linked.facts)
+            self._linked.setdefault(linked.country, []).append(linked)
 
     def take_linked(self, folded: Sequence[Folded]) -> None:
         """Take what the linked partners of a country came to."""
@@ -61,12 +61,9 @@ class Gathering:
         self._counts = [_added(counts, each.counts) for counts, each in zip(self._counts, folded, strict=True)]
 
     @property
-    def linked(self) -> Mapping[str, Sequence[Facts]]:
-        """The facts of linked partners, by country, once all pieces were taken; a partner after the other."""
-        return {
-            country: sorted(self._linked[country], key=lambda facts: facts.streams[0])
-            for country in sorted(self._linked)
-        }
+    def linked(self) -> Mapping[str, Sequence[Linked]]:
+        """The linked partners of each country, once all pieces were taken, in order of their ids."""
+        return {country: sorted(self._linked[country], key=attrgetter("partner")) for country in sorted(self._linked)}
 
     @property
     def place(self) -> Mapping[str, str]:
@@ -106,6 +103,6 @@ def fold_here(recorded: RecordedFacts, sets: Sequence[Rules]) -> Gathering:
     whole = countries_seated_by_time(recorded, sets)
     for piece in recorded.pieces():
         gathering.take_piece(piece, fold_piece(recorded.facts(piece), sets, whole))
-    for streams in gathering.linked.values():
-        gathering.take_linked(fold_linked(streams, sets))
+    for linked in gathering.linked.values():
+        gathering.take_linked(fold_linked(linked, sets))
     return gathering

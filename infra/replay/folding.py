@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from domain.errors import IntegrityFault, LedgerError
-from projections.facts_by_stream import Facts, RecordedFacts
-from projections.what_if import Folded, FoldedPiece, fold_linked, fold_piece
+from projections.facts_by_stream import RecordedFacts
+from projections.what_if import Folded, FoldedPiece, Linked, fold_linked, fold_piece
 from projections.what_if_result import Gathering, countries_seated_by_time
 from projections.what_if_rules import Rules
 
@@ -30,10 +30,10 @@ END_S = 5.0
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True):
-    """What a process is to fold: a piece, or the facts of linked partners."""
+    """What a process is to fold: a piece, or linked partners."""
 
     piece: str | None
-    linked: list[Facts]
+    linked: list[Linked]
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
@@ -81,7 +81,7 @@ def fold_all(
             assert done.piece is not None
             gathering.take_piece(job.piece, done.piece)
             on_folded(gathering.facts)
-        for _, done in processes.do([Job(None, list(streams)) for streams in gathering.linked.values()]):
+        for _, done in processes.do([Job(None, list(linked)) for linked in gathering.linked.values()]):
             gathering.take_linked(done.linked)
     return gathering
 
