@@ -74,7 +74,7 @@ def minor_of_text(amount: str, digits: int) -> int:
     """
     if not digits:
         return int(amount)
-    if amount[-digits - 1] != ".":
+    if amount[-digits - 1 : -digits] != ".":
         raise ValueError(f"{amount!r} does not have {digits} digits after the point")
     return int(amount[: -digits - 1] + amount[-digits:])
 

@@ -275,12 +275,18 @@ def fold_together(streams: Sequence[Stream], rules: Rules, make_tally: Callable[
         for position, fact in zip(stream.positions, stream.told, strict=True)
         if type(fact) is Retold and isinstance(fact.fact, AwardTier)
     )
-    taken = [0] * len(streams)
-    for end in (*(bound for position in awards for bound in (position - 1, position)), None):
-        for number, stream in enumerate(streams):
-            after = len(stream.positions) if end is None else bisect_right(stream.positions, end, taken[number])
-            folding.take(stream, taken[number], after)
-            taken[number] = after
+    ends = [end for position in awards for end in (position - 1, position)]
+    runs: list[list[tuple[Stream, int, int]]] = [[] for _ in (*ends, None)]
+    for stream in streams:
+        first = 0
+        while first < len(stream.positions):
+            run = bisect_left(ends, stream.positions[first])
+            after = bisect_right(stream.positions, ends[run], first) if run < len(ends) else len(stream.positions)
+            runs[run].append((stream, first, after))
+            first = after
+    for run_of in runs:
+        for stream, first, after in run_of:
+            folding.take(stream, first, after)
     folding.finish()
     return list(folding.tallies.values())
 
@@ -301,8 +307,6 @@ class _Folding(Generic[ATally]):
 
         A deal that is never taken back makes no events, unless the tally wants them: of ten facts, nine are such a deal.
         """
-        if first == after:
-            return
         partner_id, positions, reversed_deals = stream.partner, stream.positions, self._reversed_deals
         deciding, decided = self._deciding, self._deciding.decided
         next_advance, ledger_date = self._begin_day(positions[first])
@@ -332,8 +336,9 @@ class _Folding(Generic[ATally]):
         return partner, TallyingDesk(partner.standing, self._rules.programmes, tally)
 
     def _refuse(self, partner_id: str, position: int, fact: Closed | Retold, refusal: Refused | InvalidInput) -> None:
-        refused = RefusedFact(position, partner_id, _what(fact), str(refusal))
-        self.tallies[partner_id].refused.append(refused)
+        tally = self.tallies[partner_id]
+        if tally.counts(fact.closed_on if isinstance(fact, Closed) else fact.fact.business_date):
+            tally.refused.append(RefusedFact(position, partner_id, _what(fact), str(refusal)))
         self._deciding.decided.clear()
 
     def _tally_decided(self, position: int) -> None:

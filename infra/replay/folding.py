@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.resource_tracker import ensure_running
 from threading import current_thread, main_thread
 from typing import Any, NamedTuple
 
@@ -157,6 +158,7 @@ def _no_interrupt() -> Iterator[None]:
     if current_thread() is not main_thread():
         yield
         return
+    ensure_running()  # otherwise it starts with the first process, and lets the signal through
     came: list[int] = []
     handler = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

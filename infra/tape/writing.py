@@ -18,9 +18,10 @@ from typing import Any, Self
 
 import msgspec
 
+from domain.errors import IntegrityFault
 from domain.merkle import HASH_BYTES
 from infra.tape.arrow import pyarrow
-from infra.tape.manifest import OWN, Manifest, Part, replace
+from infra.tape.manifest import OWN, Manifest, Part, load, replace
 from infra.tape.rows import DICTIONARIES, LEDGERS_STREAMS, TapeRow, record_batch, schema
 
 ROWS_A_BATCH = 256
@@ -121,8 +122,19 @@ class TapeWriter:
             file.give_up()
         if self._leaves is not None:
             self._leaves.give_up()
+        if self._made:
+            self._take_away()
+
+    def _take_away(self) -> None:
+        """Remove what was written but for what counts: an interrupt may come when the manifest names it already."""
+        try:
+            manifest = load(self._folder)
+        except (IntegrityFault, OSError):
+            return  # whoever writes next clears away what its manifest does not name
+        kept = {part.file for part in manifest.parts} if manifest is not None else set()
         for path in self._made:
-            path.unlink(missing_ok=True)
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
 
     def _write(self, key: tuple[int, int]) -> None:
         partition, number = key

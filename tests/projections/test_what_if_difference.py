@@ -14,7 +14,7 @@ from projections.what_if_difference import Difference, difference
 from projections.what_if_lines import line_differences, lines_under
 from projections.what_if_rules import with_candidates
 from projections.what_if_tally import GROUPS
-from tests.domain.history import History, award, end, enrol, reverse, sale, suspend, train
+from tests.domain.history import History, award, day, end, enrol, reverse, sale, suspend, train
 from tests.domain.networks import LAST_DAY, PROGRAMMES
 from tests.projections import changed_programmes as change
 from tests.projections.recorded_facts import facts_of, rehearsed
@@ -90,6 +90,15 @@ def test_a_demotion_is_told_by_what_the_review_missed(history: History) -> None:
         Decimal(0),
         False,
     )
+
+
+def test_what_is_refused_after_the_date_asked_about_is_no_difference(history: History) -> None:
+    """A deal of a family that the candidate lacks, closed after the date: it is not told of, and the partner does not differ."""
+    history.given(sale("D9", "P3", "2013-02-01", "10.00", "cloud"))
+    versions = change.last_changed(PROGRAMMES, change.families)
+    for as_of, refused in ((day("2013-01-31"), []), (day("2013-02-01"), ["P3"])):
+        _, result = rehearsed(history, versions, as_of)
+        assert [fact.partner for fact in result.refused if fact.what.startswith("deal D9")] == refused
 
 
 def test_holders_are_counted_at_the_end_of_each_quarter(history: History) -> None:

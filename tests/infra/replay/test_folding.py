@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Event, Thread
 
 import msgspec
@@ -92,6 +95,29 @@ def children() -> Sequence[psutil.Process]:
     """Give this process's children that fold: the servers of other tests may be its children as well."""
     alive = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
     return [each for each in alive if "spawn_main" in " ".join(each.cmdline())]
+
+
+FIRST_PROCESS = """
+import re, time
+from multiprocessing import get_context
+from pathlib import Path
+from infra.replay.folding import _no_interrupt
+if __name__ == "__main__":
+    process = get_context("spawn").Process(target=time.sleep, args=(5,), daemon=True)
+    with _no_interrupt():
+        process.start()
+    print(re.search(r"SigBlk:.*(.)$", Path(f"/proc/{process.pid}/status").read_text(), re.M)[1])
+    process.kill()
+"""
+
+
+def test_already_the_first_process_starts_without_hearing_of_an_interrupt(tmp_path: Path) -> None:
+    """A terminal's Ctrl-C goes to all processes; one that is still starting would end with a traceback. Bit 1 is SIGINT."""
+    script = tmp_path / "script.py"
+    script.write_text(FIRST_PROCESS, "utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    ran = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    assert int(ran.stdout, 16) & 2, ran.stderr
 
 
 def test_an_interrupt_waits_until_the_process_has_started() -> None:

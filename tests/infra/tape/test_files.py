@@ -244,6 +244,25 @@ def test_what_was_not_committed_is_taken_away(folder: Path) -> None:
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize("call", [1, 2])
+def test_an_interrupt_in_the_last_step_leaves_a_whole_tape(
+    folder: Path, call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the new manifest counts, the old one; from then on the new one, with all files that it names."""
+    written(folder, ROWS[:4], last=6)
+    calls: list[Path] = []
+
+    def interrupted(synced: Path) -> None:
+        calls.append(synced)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("infra.tape.manifest.sync_folder", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        written(folder, ROWS[4:], last=len(ROWS))
+    assert RecordedTape.open(folder).position == (6 if call == 1 else len(ROWS))
+
+
 def _interrupted(folder: Path, files: int) -> None:
     with TapeWriter(folder, load(folder) or blank(SOURCE)) as writer:
         writer.facts(0, [tape_row(each) for each in ROWS if each.stream == "partner:A"] * 600)
