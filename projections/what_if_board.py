@@ -38,25 +38,27 @@ class KeyFigures:
     higher: int
     """Partners who would hold a higher tier."""
     lower: int
+    other: int
+    """Partners who would hold a tier that can be compared with none of before: one renamed, say."""
 
 
 def key_figures(compared: Difference) -> KeyFigures:
     """Give what stands at the head of a board's page."""
-    order = {tier: rank for rank, tier in enumerate(compared.tiers)}
-    moves = [(order.get(m.tier_then or "", -1), order.get(m.tier_now or "", -1), m.partners) for m in compared.moves]
+    moves = [(compared.rank_change(each.tier_then, each.tier_now), each) for each in compared.moves]
     return KeyFigures(
         money=by_currency(compared.money["scheme"]),
-        in_base=sum((p.change for p in compared.partners.values()), Decimal(0)),
-        gaining=_side(compared.gaining),
-        losing=_side(compared.losing),
+        in_base=compared.worth.of(compared.money["scheme"]),
+        gaining=_side(compared, compared.gaining),
+        losing=_side(compared, compared.losing),
         unchanged=len(compared.partners) - len(compared.differing),
-        higher=sum(partners for then, now, partners in moves if now > then),
-        lower=sum(partners for then, now, partners in moves if now < then),
+        higher=sum(each.partners for rank, each in moves if rank > 0),
+        lower=sum(each.partners for rank, each in moves if rank < 0),
+        other=sum(each.partners for rank, each in moves if not rank and each.tier_then != each.tier_now),
     )
 
 
-def _side(partners: Sequence[PartnerDifference]) -> Side:
-    return Side(len(partners), sum((each.change for each in partners), Decimal(0)))
+def _side(compared: Difference, partners: Sequence[PartnerDifference]) -> Side:
+    return Side(len(partners), compared.sum_of(partners))
 
 
 def by_currency(groups: Iterable[GroupChange]) -> tuple[GroupChange, ...]:

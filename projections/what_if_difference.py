@@ -1,25 +1,26 @@
 """What differs between what is and what would be: partner by partner with the causes, and in sum.
 
 What is comes from the live projections, never from deciding twice; so where nothing was changed, an empty difference proves both.
-Amounts of several currencies are compared in base currency, at the rates of the version in force on the date.
+Amounts of several currencies are compared in base currency (`projections.what_if_worth`).
 """
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from typing import NamedTuple
 
 from domain.events import TierEvidence
-from domain.money import currency_digits, minor_of, to_amount
+from domain.money import currency_digits, to_amount
 from domain.terms import Programmes
 from projections.queries import PartnersAnswer, PartnerStanding, SchemeBonus, Total, TotalsBy
 from projections.tier_status import TierRow
 from projections.what_if_holders import QuarterHolders, holders_by_quarter
 from projections.what_if_result import Result
 from projections.what_if_tally import GROUPS, Outcome, RefusedFact
+from projections.what_if_worth import Worth
 
 
 class SchemeChange(NamedTuple):
@@ -128,11 +129,38 @@ class Difference:
     as_of: dt.date
     position: int
     base_currency: str
-    tiers: tuple[str, ...]
-    """All tiers that are or would be held, lowest first as in the version in force on the date."""
+    worth: Worth
+    tiers_then: tuple[str, ...]
+    """The tiers of the published version in force on the date, lowest first."""
+    tiers_now: tuple[str, ...]
+    """The tiers of the version that would be."""
     partners: Mapping[str, PartnerDifference]
     money: Mapping[TotalsBy, tuple[GroupChange, ...]]
     refused: tuple[RefusedFact, ...]
+
+    @cached_property
+    def tiers(self) -> tuple[str, ...]:
+        """All tiers of the version that would be, and those that are held besides, lowest first."""
+        held = {tier for each in self.partners.values() for tier in (each.tier_then, each.tier_now) if tier is not None}
+        return merged(self.tiers_then, self.tiers_now, held)
+
+    def rank_change(self, then: str | None, now: str | None) -> int:
+        """Tell whether a tier is higher (1) or lower (-1) than another one; 0 where they cannot be compared, as one renamed.
+
+        Two tiers are compared in the version that has both, the one that would be before the one that is.
+        """
+        if then == now:
+            return 0
+        if then is None or now is None:
+            return 1 if then is None else -1
+        for tiers in (self.tiers_now, self.tiers_then):
+            if then in tiers and now in tiers:
+                return 1 if tiers.index(now) > tiers.index(then) else -1
+        return 0
+
+    def sum_of(self, partners: Iterable[PartnerDifference]) -> Decimal:
+        """Give what the bonuses of partners would be more (or less) in all, in base currency, rounded once a currency."""
+        return self.worth.of(bonus for each in partners for bonus in each.bonuses)
 
     @property
     def differing(self) -> Sequence[PartnerDifference]:
@@ -211,9 +239,10 @@ def difference(
     result: Result,
 ) -> Difference:
     """Hold a result against the live projections' answer as of the same date, at the position that the facts were read up to."""
-    programmes, as_of = result.rules.programmes, result.rules.as_of
+    rules, as_of = result.rules, result.rules.as_of
+    published = Programmes(rules.own.published)
     there = {standing.partner.partner: standing for standing in actual.partners}
-    worth = Worth(programmes, as_of)
+    worth = Worth(published, as_of, [rules.programmes])
     partners = {}
     for partner in sorted({*there, *result.outcomes}):
         outcome = result.outcomes.get(partner)
@@ -223,7 +252,9 @@ def difference(
         as_of=as_of,
         position=actual.position,
         base_currency=worth.currency,
-        tiers=_tiers(programmes, as_of, partners.values()),
+        worth=worth,
+        tiers_then=_tiers(published, as_of),
+        tiers_now=_tiers(rules.programmes, as_of),
         partners=partners,
         money={by: _groups(totals[by], result.totals.by(by)) for by in GROUPS},
         refused=tuple(result.refused),
@@ -235,7 +266,7 @@ def _partner(
     actual: PartnerStanding | None,
     outcome: Outcome | None,
     bonuses: Sequence[SchemeBonus],
-    worth: "Worth",
+    worth: Worth,
 ) -> PartnerDifference:
     candidate = None if outcome is None else outcome.standing
     known = actual or candidate
@@ -314,32 +345,16 @@ def _specialisations(standing: PartnerStanding | None) -> set[str]:
     return set() if standing is None else set(standing.specialisations)
 
 
-def _tiers(programmes: Programmes, as_of: dt.date, partners: Iterable[PartnerDifference]) -> tuple[str, ...]:
+def _tiers(programmes: Programmes, as_of: dt.date) -> tuple[str, ...]:
     terms = programmes.in_force(as_of)
-    order = [] if terms is None else [tier.code for tier in terms.tiers]
-    held = {tier for each in partners for tier in (each.tier_then, each.tier_now) if tier is not None}
-    return (*order, *sorted(held - set(order)))
+    return () if terms is None else tuple(tier.code for tier in terms.tiers)
 
 
-class Worth:
-    """What amounts are worth in base currency."""
-
-    def __init__(self, programmes: Programmes, as_of: dt.date) -> None:
-        in_force = programmes.in_force(as_of) or programmes.versions[0]
-        self.currency = in_force.base_currency
-        self._digits = in_force.base_digits
-        self._terms = {currency: terms for terms in programmes.versions for currency in terms.currency_digits}
-        """The latest version that has a rate for a currency, but for those that the one in force has."""
-        self._terms |= dict.fromkeys(in_force.currency_digits, in_force)
-
-    def of(self, changes: Iterable[SchemeChange]) -> Decimal:
-        """Add up changes; those in a currency that no version knows any more count nothing."""
-        by_currency: Counter[str] = Counter()
-        for change in changes:
-            by_currency[change.currency] += minor_of(change.change, currency_digits(change.currency))
-        minor = sum(
-            self._terms[currency].qualifying(amount, currency)
-            for currency, amount in by_currency.items()
-            if currency in self._terms
-        )
-        return to_amount(minor, self._digits)
+def merged(published: Sequence[str], candidate: Sequence[str], held: Collection[str]) -> tuple[str, ...]:
+    """Give the tiers of both sides, lowest first, each that the candidate lacks behind the one below it; then others that are held."""
+    merged = list(candidate)
+    for number, tier in enumerate(published):
+        if tier not in merged and tier in held:
+            below = next((each for each in reversed(published[:number]) if each in merged), None)
+            merged.insert(0 if below is None else merged.index(below) + 1, tier)
+    return (*merged, *sorted(set(held) - set(merged)))

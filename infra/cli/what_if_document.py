@@ -111,8 +111,9 @@ def _totals(compared: Difference) -> Document:
     return {
         "partners": len(compared.partners),
         "differing": len(compared.differing),
-        "gaining": _side(compared.gaining),
-        "losing": _side(compared.losing),
+        "change": compared.worth.of(compared.money["scheme"]),
+        "gaining": _side(compared, compared.gaining),
+        "losing": _side(compared, compared.losing),
         "tiers": compared.tiers,
         "holders": [_holders(each) for each in compared.holders_in_all],
         "holders_by_country": [_holders(each) for each in compared.holders],
@@ -122,8 +123,8 @@ def _totals(compared: Difference) -> Document:
     }
 
 
-def _side(partners: Sequence[PartnerDifference]) -> Document:
-    return {"partners": len(partners), "change": sum((each.change for each in partners), Decimal(0))}
+def _side(compared: Difference, partners: Sequence[PartnerDifference]) -> Document:
+    return {"partners": len(partners), "change": compared.sum_of(partners)}
 
 
 def _holders(change: HoldersChange) -> Document:

@@ -15,8 +15,9 @@ from projections.facts_by_stream import RecordedFacts
 from projections.queries import ReadModels
 from projections.sweep import Impossible, PointSums, Setting, grid, sums_alone
 from projections.what_if import Counts
-from projections.what_if_difference import SchemeChange, Worth
+from projections.what_if_difference import SchemeChange
 from projections.what_if_rules import LedgersOwn, Rules, ledgers_own, with_candidates
+from projections.what_if_worth import Worth
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def sweep(
         for point, result in zip(points, gathering.results(), strict=True)
     ]
     published = Programmes(own.published)
-    worth = Worth(published, as_of)
+    worth = Worth(published, as_of, [each.programmes for each in sets])
     return Sweep(
         as_of=as_of,
         position=recorded.position,

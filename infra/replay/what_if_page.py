@@ -125,9 +125,13 @@ def _answer(compared: Difference, figures: KeyFigures) -> str:
     return (
         f"By {compared.as_of} we would owe {cost}. Of {counted(len(compared.partners), 'partner')},"
         f" {figures.gaining.partners:,} would have more and {figures.losing.partners:,} less;"
-        f" {figures.higher:,} would hold a higher tier and {figures.lower:,} a lower one;"
+        f" {figures.higher:,} would hold a higher tier and {figures.lower:,} a lower one{_other(figures.other)};"
         f" for {figures.unchanged:,} nothing would differ."
     )
+
+
+def _other(partners: int) -> str:
+    return f", {partners:,} one of another name" if partners else ""
 
 
 def _told(each: Explained) -> Told:

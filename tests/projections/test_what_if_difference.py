@@ -1,19 +1,21 @@
 """The difference between what is and what would be: causes, sums, and the largest line by line."""
 
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 
 from domain import events as e
 from domain.errors import InvalidInput
 from domain.programme import Programme
+from domain.terms import Programmes
 from projections.bonus_journal import BonusLine, bonus_lines
 from projections.queries import PartnersAnswer, SchemeBonus
-from projections.what_if_difference import Difference, difference
+from projections.what_if_difference import Difference, difference, merged
 from projections.what_if_lines import line_differences, lines_under
 from projections.what_if_rules import with_candidates
 from projections.what_if_tally import GROUPS
+from projections.what_if_worth import Worth
 from tests.domain.history import History, award, day, end, enrol, reverse, sale, suspend, train
 from tests.domain.networks import LAST_DAY, PROGRAMMES
 from tests.projections import changed_programmes as change
@@ -99,6 +101,64 @@ def test_what_is_refused_after_the_date_asked_about_is_no_difference(history: Hi
     for as_of, refused in ((day("2013-01-31"), []), (day("2013-02-01"), ["P3"])):
         _, result = rehearsed(history, versions, as_of)
         assert [fact.partner for fact in result.refused if fact.what.startswith("deal D9")] == refused
+
+
+def test_both_sides_are_worth_what_the_published_rates_say(history: History) -> None:
+    """A candidate without a currency, or with another rate for it, is measured as any other, and sums are rounded once."""
+    for n in range(4, 8):
+        history.given(
+            enrol(f"P{n}", "2012-07-01", currency="CHF"),
+            sale(f"D{n}0", f"P{n}", "2012-07-02", "10.00", currency="CHF"),
+        )
+
+    def without_francs(content: change.Content) -> None:
+        del content["exchange_rates"]["CHF"]
+
+    def strong_francs(content: change.Content) -> None:
+        content["exchange_rates"]["CHF"] = "4.0000"
+
+    published = PROGRAMMES[-1].exchange_rates["CHF"]
+    found = compared(history, change.last_changed(PROGRAMMES, without_francs))
+    (francs,) = [each for each in found.money["scheme"] if each.currency == "CHF" and each.group == "deal"]
+    assert (francs.then, francs.now) == (Decimal("0.64"), Decimal("0.00"))
+    for n in range(4, 8):
+        assert found.partners[f"P{n}"].change < 0
+    lost = sum(each.change for each in found.money["scheme"] if each.currency == "CHF")
+    worth = (lost * Decimal(published)).quantize(Decimal("0.01"), ROUND_HALF_UP)
+    assert found.sum_of(found.losing) == found.worth.of(found.money["scheme"]) == worth
+    found = compared(history, change.last_changed(PROGRAMMES, strong_francs))
+    assert [each.change for each in found.partners.values()] == [0] * 7
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "rank"),
+    [
+        ("bronze", "silver", 1),
+        ("platinum", "gold", -1),
+        ("silver", "argent", 0),
+        ("gold", "elite", -1),
+        ("silver", "elite", 0),
+        (None, "bronze", 1),
+        ("gold", None, -1),
+        ("gold", "gold", 0),
+    ],
+)
+def test_a_tier_of_another_name_is_neither_higher_nor_lower(then: str | None, now: str | None, rank: int) -> None:
+    """Two tiers are compared in the version that has both; what is held stands where it stood among the others."""
+    found = Difference(
+        as_of=LAST_DAY,
+        position=1,
+        base_currency="EUR",
+        worth=Worth(Programmes(PROGRAMMES), LAST_DAY),
+        tiers_then=("bronze", "silver", "gold", "platinum"),
+        tiers_now=("bronze", "argent", "elite", "gold"),
+        partners={},
+        money={},
+        refused=(),
+    )
+    assert found.rank_change(then, now) == rank
+    held = merged(found.tiers_then, found.tiers_now, {"silver", "platinum", "pewter"})
+    assert held == ("bronze", "silver", "argent", "elite", "gold", "platinum", "pewter")
 
 
 def test_holders_are_counted_at_the_end_of_each_quarter(history: History) -> None:
