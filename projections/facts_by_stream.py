@@ -15,12 +15,24 @@ class Facts(NamedTuple):
     """The events' own JSON, for `domain.events.decode`."""
 
 
+class Source(NamedTuple):
+    """Which facts these are: the ledger's id, and the root of the hash tree over its events up to the position, in hex."""
+
+    ledger: str
+    root: str
+
+
 class RecordedFacts(Protocol):
     """The facts of a ledger up to a position, in pieces that share no stream. Adapter: the Parquet tape in `infra`."""
 
     @property
     def position(self) -> int:
         """The position up to which they were read, decisions counted; 0 for a ledger without events."""
+        ...
+
+    @property
+    def source(self) -> Source:
+        """Which facts these are."""
         ...
 
     def pieces(self) -> Sequence[str]:

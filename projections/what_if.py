@@ -350,8 +350,12 @@ class _Folding(Generic[ATally]):
     def finish(self) -> None:
         """Decide what is due up to the ledger's last date."""
         through = self._rules.ledger_date
-        if through is not None:
-            self._decide_due(self._at_hand.partners.values(), through, self._rules.own.advanced_at[-1])
+        if through is None:
+            return
+        for partner in self._at_hand.partners.values():
+            self._deciding.decide_due(partner, through, "")
+            self._tally(partner).due_at_end = bool(self._deciding.decided)
+            self._tally_decided(self._rules.own.advanced_at[-1])
 
     def _decide(self, partner_id: str, fact: Closed | Retold) -> None:
         if isinstance(fact, Closed):

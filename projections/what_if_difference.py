@@ -75,7 +75,7 @@ class PartnerDifference:
             self.first_tier is None
             and not (self.gained or self.lost or self.refused)
             and all(bonus.then == bonus.now for bonus in self.bonuses)
-            and _told(self.actual) == _told(self.candidate)
+            and told(self.actual) == told(self.candidate)
         )
 
     @property
@@ -329,7 +329,7 @@ def _entry(row: TierRow) -> tuple[dt.date, str, str]:
     return row.effective_on, row.tier, row.reason
 
 
-def _told(standing: PartnerStanding | None) -> object:
+def told(standing: PartnerStanding | None) -> object:
     """Give what `partners --json` tells of a partner."""
     if standing is None:
         return None

@@ -1,6 +1,6 @@
 """The largest differences, line by line: which deal or settlement, what it paid, what it would pay, and why."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from domain.streams import partner_id_of
 from projections.bonus_journal import BonusLine, bonus_lines
 from projections.explanation import rate
 from projections.facts_by_stream import Facts, RecordedFacts
-from projections.what_if import fold_together, read_stream, streams_of
+from projections.what_if import ATally, fold_together, read_stream, streams_of
 from projections.what_if_difference import PartnerDifference
 from projections.what_if_result import Gathering
 from projections.what_if_rules import Rules
@@ -70,9 +70,22 @@ class _ShownTally(Tally):
 def lines_under(
     rules: Rules, partners: Iterable[str], recorded: RecordedFacts, gathering: Gathering
 ) -> Mapping[str, Sequence[BonusLine]]:
-    """Decide some partners' facts once more, to have their lines; with them, whoever they are linked with."""
+    """Decide some partners' facts once more, to have their lines."""
+    wanted = sorted(set(partners))
+    tallies = fold_again(rules, wanted, recorded, gathering, _ShownTally)
+    return {partner: tallies[partner].lines if partner in tallies else () for partner in wanted}
+
+
+def fold_again(
+    rules: Rules,
+    partners: Iterable[str],
+    recorded: RecordedFacts,
+    gathering: Gathering,
+    make_tally: Callable[[str, Rules], ATally],
+) -> Mapping[str, ATally]:
+    """Decide some partners' facts once more, when all were folded; with them, whoever they are linked with."""
     wanted = set(partners)
-    lines: dict[str, Sequence[BonusLine]] = {}
+    tallies: dict[str, ATally] = {}
     together = [
         [each.facts for each in linked]
         for linked in gathering.linked.values()
@@ -82,9 +95,8 @@ def lines_under(
         together += [[columns] for columns in streams_of(recorded.facts(piece)) if _partner(columns) in wanted]
     for facts in together:
         streams = [read_stream(columns, rules.own.lowest_tiers) for columns in facts]
-        for tally in fold_together(streams, rules, _ShownTally):
-            lines[tally.partner] = tally.lines
-    return {partner: lines.get(partner, ()) for partner in sorted(wanted)}
+        tallies |= {tally.partner: tally for tally in fold_together(streams, rules, make_tally)}
+    return tallies
 
 
 def _partner(columns: Facts) -> str:

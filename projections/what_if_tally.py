@@ -50,6 +50,8 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     bonuses: tuple[SchemeBonus, ...]
     evidence: tuple[e.TierEvidence | None, ...]
     refused: tuple[RefusedFact, ...]
+    due_at_end: bool
+    """Whether something was due by the ledger's last date that no fact of the partner has led to."""
 
 
 _Key = tuple[str, str, str, dt.date, bool]
@@ -66,12 +68,13 @@ class Tally:
 
     __slots__ = (
         *("_as_of", "_enrolled", "_evidence", "_held", "_memberships", "_missed", "_money", "_tiers"),
-        *("partner", "refused"),
+        *("due_at_end", "partner", "refused"),
     )
 
     def __init__(self, partner: str, rules: Rules) -> None:
         self.partner = partner
         self.refused: list[RefusedFact] = []
+        self.due_at_end = False
         self._as_of = rules.as_of
         self._enrolled: tier_status.PartnerRow | None = None
         self._tiers: list[tier_status.TierRow] = []
@@ -150,7 +153,8 @@ class Tally:
 
     def outcome(self) -> Outcome:
         """Give what the partner comes to."""
-        return Outcome(self.partner, self._standing(), self._bonuses(), tuple(self._evidence), tuple(self.refused))
+        evidence, refused = tuple(self._evidence), tuple(self.refused)
+        return Outcome(self.partner, self._standing(), self._bonuses(), evidence, refused, self.due_at_end)
 
     def _standing(self) -> PartnerStanding | None:
         if self._enrolled is None:

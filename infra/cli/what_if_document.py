@@ -36,6 +36,8 @@ def what_if_document(rehearsal: Rehearsal) -> Document:
     document = {
         "as_of": compared.as_of.isoformat(),
         "position": compared.position,
+        "ledger": rehearsal.source.ledger,
+        "root": rehearsal.source.root,
         "facts": rehearsal.facts,
         "programmes": _programmes(rehearsal),
         "base_currency": compared.base_currency,

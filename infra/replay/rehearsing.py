@@ -10,16 +10,18 @@ from domain.errors import Refused
 from domain.events import ReviewMissed, TierChanged, TierEvidence
 from domain.programme import Programme
 from infra.replay.folding import fold_all
-from projections.facts_by_stream import RecordedFacts
-from projections.queries import ReadModels
+from projections.facts_by_stream import RecordedFacts, Source
+from projections.queries import PartnersAnswer, ReadModels
 from projections.recorded import Events
-from projections.what_if_difference import Difference, PartnerDifference, difference
-from projections.what_if_lines import LineDifference, line_differences, lines_under
+from projections.what_if_difference import Difference, PartnerDifference, difference, told
+from projections.what_if_lines import LineDifference, fold_again, line_differences, lines_under
 from projections.what_if_result import Gathering, Result
 from projections.what_if_rules import LedgersOwn, Rules, ledgers_own, with_candidates
+from projections.what_if_tally import Tally
 
 LARGEST = 10
 """So many of the largest differences are told line by line."""
+LOOKED_AT = 6
 DECIDING = "Deciding the facts anew"
 
 
@@ -75,6 +77,7 @@ class Rehearsal:
     largest: Sequence[Explained]
     facts: int
     """How many facts of partners were decided."""
+    source: Source
 
 
 def rehearse(recorded: RecordedFacts, count: int, live: Live, request: Request, telling: Telling) -> list[Rehearsal]:
@@ -90,24 +93,62 @@ def rehearse(recorded: RecordedFacts, count: int, live: Live, request: Request, 
     """
     own, read_models = ledgers_own(recorded.ledgers_own()), live.read_models
     as_of = answer_date(read_models, recorded.position, own, request.as_of)
+    for candidates in request.candidates:
+        _check_begun(candidates, as_of)
     sets = [Rules(own, with_candidates(own.published, each), as_of) for each in request.candidates]
-    telling.stage(DECIDING, count)
-    gathering = fold_all(recorded, sets, request.workers, lambda done: telling.note(min(done, count), count))
-    telling.stage("Comparing with what is")
+    telling.stage("Reading what is")
     position = recorded.position
     actual = read_models.partners(as_of, up_to_position=position)
     if not actual.partners:
         raise Refused(
             f"No partner was enrolled by {as_of}: a what-if begins with the first fact. Name a later --as-of."
         )
+    telling.stage(DECIDING, count)
+    gathering = fold_all(recorded, sets, request.workers, lambda done: telling.note(min(done, count), count))
+    telling.stage("Comparing with what is")
+    for result in gathering.results():
+        check_due_is_decided(result, actual, recorded, gathering)
     bonuses = read_models.scheme_bonuses(as_of, up_to_position=position)
     totals = read_models.each_totals(as_of, up_to_position=position)
     rehearsals = []
     for candidates, result in zip(request.candidates, gathering.results(), strict=True):
         compared = difference(actual, bonuses, totals, result)
         largest = _explained(compared, result.rules, recorded, gathering, live)
-        rehearsals.append(Rehearsal(tuple(candidates), result, compared, largest, gathering.facts))
+        rehearsals.append(Rehearsal(tuple(candidates), result, compared, largest, gathering.facts, recorded.source))
     return rehearsals
+
+
+def _check_begun(candidates: Sequence[Programme], as_of: dt.date) -> None:
+    """See to it that candidates are in force by the date: of one that is not, "nothing would differ" would mislead."""
+    for each in candidates:
+        if each.effective_from > as_of:
+            raise Refused(
+                f"Candidate {each.programme!r} begins on {each.effective_from}, after {as_of}, up to which facts are rehearsed:"
+                " give it the first day of the version that it is to take the place of, or of a quarter before."
+            )
+
+
+def check_due_is_decided(result: Result, actual: PartnersAnswer, recorded: RecordedFacts, gathering: Gathering) -> None:
+    """See to it that the ledger has decided what is due by its date, as the what-if does at its end.
+
+    An advance that still runs or was stopped would look like the candidate's effect. Looked at are a few of those for whom
+    something was due at the end, the last one, whom an advance comes to last, among them.
+
+    Raises:
+        Refused: it has not, for one of them.
+
+    """
+    due = [partner for partner, outcome in result.outcomes.items() if outcome.due_at_end]
+    some = due[:: -max(1, len(due) // LOOKED_AT)]
+    rules = Rules(result.rules.own, result.rules.own.published, result.rules.as_of)
+    there = {each.partner.partner: each for each in actual.partners}
+    for partner, tally in fold_again(rules, some, recorded, gathering, Tally).items():
+        if partner in some and told(tally.outcome().standing) != told(there.get(partner)):
+            raise Refused(
+                f"The ledger has not decided what is due by {rules.ledger_date} for all partners, {partner} for one: finish the"
+                f" advance (`partner-ledger advance --to {rules.ledger_date}`), then rehearse. If it was finished, `partner-ledger"
+                " replay verify` says more."
+            )
 
 
 def answer_date(read_models: ReadModels, position: int, own: LedgersOwn, wanted: dt.date | None) -> dt.date:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from domain.errors import IntegrityFault, InvalidInput
 from infra.tape.arrow import pyarrow
 from infra.tape.manifest import ANEW, OWN, Manifest, OnBytes, check_source, load, verify
-from projections.facts_by_stream import Facts
+from projections.facts_by_stream import Facts, Source
 
 COLUMNS = ("position", "stream", "type", "schema_version", "data")
 AS_CODES = ("stream", "type")
@@ -46,6 +46,11 @@ class RecordedTape:
     def position(self) -> int:
         """The position up to which facts were read."""
         return self._manifest.position
+
+    @property
+    def source(self) -> Source:
+        """The ledger, and the root that `audit head` signs for so many events."""
+        return Source(self._manifest.source.ledger_id, self._manifest.root)
 
     @property
     def manifest(self) -> Manifest:

@@ -88,6 +88,10 @@ def test_unchanged_programmes_differ_in_nothing(ledger: Rehearsed) -> None:
     assert {partner: each["actual"] for partner, each in told["partners"].items()} == ledger.partners["partners"]
     assert all(each["actual"] == each["candidate"] for each in told["partners"].values())
     assert (told["refused"], told["largest"], told["totals"]["differing"]) == ([], [], 0)
+    tape = ledger.command_line.done("replay", "tape")
+    assert [told[key] for key in ("ledger", "root", "position")] == [
+        tape[key] for key in ("ledger", "root", "position")
+    ]
     assert (told["as_of"], told["position"]) == (ledger.partners["as_of"], ledger.partners["position"])
     for by in ("scheme", "tier", "country", "family", "quarter"):
         groups = told["totals"]["money"][by]
@@ -233,6 +237,16 @@ def test_before_the_first_fact_there_is_nothing_to_rehearse(ledger: Rehearsed, c
     said = ledger.command_line.run("replay", "what-if", "--programme", candidate, "--as-of", "2001-01-01")
     assert said.code == 1
     assert "No partner was enrolled by 2001-01-01" in said.err
+
+
+def test_a_candidate_that_begins_after_the_date_is_refused(ledger: Rehearsed, candidate: Path, tmp_path: Path) -> None:
+    """Next year's programme has no effect on this year's facts: it has to be rehearsed from an earlier day."""
+    later = tmp_path / "later.yaml"
+    later.write_text(candidate.read_text("utf-8").replace("effective_from: 2012-01-01", "effective_from: 2016-01-01"))
+    said = ledger.command_line.run("replay", "what-if", "--programme", later)
+    assert said.code == 1
+    assert f"begins on 2016-01-01, after {AS_OF}, up to which facts are rehearsed" in said.err
+    assert one_sentence(said.err)
 
 
 def test_a_tape_that_is_missing_or_altered_stops_it(ledger: Rehearsed, candidate: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from domain.facts import EnrolPartner, Fact
 from domain.programme import Programme
 from domain.retold import FACTS_OF_PARTNERS
 from domain.streams import PARTNER_PREFIX, ROSTER_PREFIX
-from projections.facts_by_stream import Facts
+from projections.facts_by_stream import Facts, Source
 from projections.queries import PartnerStanding
 from projections.what_if_result import Gathering, Result, fold_here
 from projections.what_if_rules import Rules, ledgers_own
@@ -34,6 +34,10 @@ class HeldFacts:
                 self._pieces[f"piece-{crc32(stream.encode()) % pieces}"].append(event)
             elif not stream.startswith((PARTNER_PREFIX, ROSTER_PREFIX)):
                 self._own.append(event)
+
+    @property
+    def source(self) -> Source:
+        return Source("a ledger in memory", "")
 
     def pieces(self) -> Sequence[str]:
         return sorted(self._pieces)

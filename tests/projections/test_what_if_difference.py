@@ -6,9 +6,12 @@ from decimal import ROUND_HALF_UP, Decimal
 import pytest
 
 from domain import events as e
-from domain.errors import InvalidInput
+from domain.aggregates import LedgerEvent
+from domain.errors import InvalidInput, Refused
 from domain.programme import Programme
+from domain.streams import LEDGER
 from domain.terms import Programmes
+from infra.replay.rehearsing import check_due_is_decided
 from projections.bonus_journal import BonusLine, bonus_lines
 from projections.queries import PartnersAnswer, SchemeBonus
 from projections.what_if_difference import Difference, difference, merged
@@ -40,14 +43,20 @@ def history() -> History:
     return history.advance("2012-12-31")
 
 
+def recorded_now(history: History) -> PartnersAnswer:
+    """Give what is by what was recorded: deciding it again comes to the same (`test_what_if`)."""
+    _, unchanged = rehearsed(history, PROGRAMMES, LAST_DAY)
+    standings = tuple(each.standing for each in unchanged.outcomes.values() if each.standing is not None)
+    return PartnersAnswer(LAST_DAY, len(history.log), standings)
+
+
 def compared(history: History, versions: Sequence[Programme]) -> Difference:
     """Hold a what-if against the unchanged programmes, which `test_what_if` holds against what was recorded."""
     _, result = rehearsed(history, versions, LAST_DAY)
     _, unchanged = rehearsed(history, PROGRAMMES, LAST_DAY)
-    standings = tuple(each.standing for each in unchanged.outcomes.values() if each.standing is not None)
     bonuses: dict[str, Sequence[SchemeBonus]] = {p: each.bonuses for p, each in unchanged.outcomes.items()}
     totals = {by: unchanged.totals.by(by) for by in GROUPS}
-    return difference(PartnersAnswer(LAST_DAY, len(history.log), standings), bonuses, totals, result)
+    return difference(recorded_now(history), bonuses, totals, result)
 
 
 def test_nothing_changed_is_no_difference(history: History) -> None:
@@ -159,6 +168,18 @@ def test_a_tier_of_another_name_is_neither_higher_nor_lower(then: str | None, no
     assert found.rank_change(then, now) == rank
     held = merged(found.tiers_then, found.tiers_now, {"silver", "platinum", "pewter"})
     assert held == ("bronze", "silver", "argent", "elite", "gold", "platinum", "pewter")
+
+
+def test_an_advance_that_has_not_come_to_its_end_is_noticed(history: History) -> None:
+    """What it has not decided yet would look like the candidate's effect: who is not up to date is named, and how to mend it."""
+    before = recorded_now(history)
+    history.log.append(LedgerEvent(LEDGER, 9, e.LedgerAdvanced(to=day("2013-04-01")), "advance"))
+    gathering, result = rehearsed(history, change.last_changed(PROGRAMMES, change.review), LAST_DAY)
+    with pytest.raises(
+        Refused, match=r"by 2013-04-01 for all partners, P\d for one: .*`partner-ledger advance --to 2013-04-01`"
+    ):
+        check_due_is_decided(result, before, facts_of(history), gathering)
+    check_due_is_decided(result, recorded_now(history), facts_of(history), gathering)
 
 
 def test_holders_are_counted_at_the_end_of_each_quarter(history: History) -> None:

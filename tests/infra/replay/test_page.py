@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree
@@ -17,6 +17,7 @@ from infra.replay import charts
 from infra.replay.page import check_installed, figure, signed
 from infra.replay.rehearsing import Explained, Rehearsal
 from infra.replay.what_if_page import REFUSED_SHOWN, what_if_page
+from projections.facts_by_stream import Source
 from projections.what_if_board import key_figures
 from projections.what_if_lines import line_differences, lines_under
 from tests.domain.history import History, award, enrol, reverse, sale, train
@@ -110,7 +111,7 @@ def rehearsal(history: History, versions: Sequence[Programme]) -> Rehearsal:
         for each in partners
     ]
     candidates = tuple(each for each in versions if each not in PROGRAMMES)
-    return Rehearsal(candidates, result, found, largest, gathering.facts)
+    return Rehearsal(candidates, result, found, largest, gathering.facts, Source("a ledger in memory", ""))
 
 
 def changed(content: dict[str, Any]) -> None:
@@ -251,7 +252,7 @@ def test_the_same_what_if_makes_the_same_page(made: tuple[Rehearsal, str]) -> No
 def test_where_nothing_would_differ_the_page_says_so(history: History) -> None:
     """The published version rehearsed: no gain, no loss, no refused fact, and the totals all the same."""
     unchanged = rehearsal(history, PROGRAMMES)
-    told = Rehearsal(PROGRAMMES[-1:], unchanged.result, unchanged.difference, unchanged.largest, unchanged.facts)
+    told = replace(unchanged, candidates=PROGRAMMES[-1:])
     page = read(what_if_page(told, "digest"))
     assert "Nothing would differ for any of 3 partners." in page.words
     assert "Nothing differs for any partner." in page.words
