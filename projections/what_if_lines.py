@@ -142,7 +142,7 @@ def _why(cause: str, was: Posted | None, is_: Posted | None, refused: Iterable[R
         return f"{is_.tier} instead of {was.tier}: {rate(is_.rate_bp)} instead of {rate(was.rate_bp)}"
     if was.rate_bp != is_.rate_bp:
         return f"{rate(is_.rate_bp)} for {is_.tier} instead of {rate(was.rate_bp)}"
-    return f"the same rate of {rate(is_.rate_bp)} on another amount"
+    return f"the same rate of {rate(is_.rate_bp)}, on another amount or after another settlement"
 
 
 def _names(what: str, cause: str) -> bool:

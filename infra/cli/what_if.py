@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 what_if_commands = typer.Typer()
 
+FIGURES = ("as it is", "would be", "change")
 SHOWN = 10
 """So many partners and refused facts are shown to a person; all are in --json."""
 
@@ -68,6 +69,8 @@ def what_if(
     from infra.cli.what_if_document import csv_table, what_if_document
     from infra.replay.rehearsing import Request
 
+    if csv is not None and html is not None and csv.absolute() == html.absolute():
+        raise typer.BadParameter(f"--csv and --html both name {csv}; name two files")
     candidates = _candidates(programme)
     if html is not None:
         from infra.replay.page import check_installed
@@ -199,15 +202,14 @@ def print_what_if(rehearsal: "Rehearsal") -> None:
 
 
 def _print_holders(compared: "Difference") -> None:
-    view = table("Holders by tier", "tier", "now", "would be", "change", right=("now", "would be", "change"))
+    view = table("Holders by tier", "tier", *FIGURES, right=FIGURES)
     for each in compared.holders_in_all:
         view.add_row(each.tier, f"{each.then:,}", f"{each.now:,}", f"{each.now - each.then:+,}")
     out.print(view)
 
 
 def _print_money(compared: "Difference") -> None:
-    figures = ("now", "would be", "change")
-    view = table("Bonuses by scheme", "scheme", "currency", *figures, right=figures)
+    view = table("Bonuses by scheme", "scheme", "currency", *FIGURES, right=FIGURES)
     for each in compared.money["scheme"]:
         view.add_row(each.group, each.currency, amount(each.then), amount(each.now), f"{each.change:+,}")
     out.print(view)
@@ -218,9 +220,9 @@ def _print_partners(title: str, partners: "Sequence[PartnerDifference]", compare
         return
     view = table(
         f"{title} ({len(partners):,} in all)",
-        *("partner", "name", "country", "tier now", "would be", f"change in {compared.base_currency}"),
+        *("partner", "name", "country", "tier", "would be", f"change in {compared.base_currency}"),
         right=(f"change in {compared.base_currency}",),
-        fold=("name", "tier now", "would be"),
+        fold=("name", "tier", "would be"),
     )
     for each in partners[:SHOWN]:
         view.add_row(
@@ -234,8 +236,8 @@ def _print_lines(each: "Explained") -> None:
         return
     view = table(
         f"The largest difference line by line: {each.partner.partner} (lines that differ: {len(each.lines):,})",
-        *("date", "cause", "scheme", "now", "would be", "why"),
-        right=("now", "would be"),
+        *("date", "cause", "scheme", "as it is", "would be", "why"),
+        right=("as it is", "would be"),
         fold=("cause", "scheme", "why"),
     )
     for line in each.lines[:SHOWN]:

@@ -4,12 +4,60 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
+
+from pydantic import TypeAdapter, ValidationError
 
 from domain.errors import InvalidInput, Refused
 
 Document = dict[str, Any]
-NEEDED = ("as_of", "position", "partners", "totals", "refused", "digest")
+
+
+class _Sum(TypedDict):
+    currency: str
+    candidate: Decimal
+
+
+class _Group(_Sum):
+    group: str
+
+
+class _Holders(TypedDict):
+    tier: str
+    candidate: int
+
+
+class _Money(TypedDict):
+    scheme: list[_Group]
+
+
+class _Totals(TypedDict):
+    holders: list[_Holders]
+    money: _Money
+
+
+class _Held(TypedDict):
+    tier: str | None
+
+
+class _Partner(TypedDict):
+    candidate: _Held | None
+    bonuses: list[_Sum]
+
+
+class _WhatIf(TypedDict):
+    """As much of a what-if's document as is compared."""
+
+    as_of: str
+    position: int
+    ledger: str
+    partners: dict[str, _Partner]
+    totals: _Totals
+    refused: list[Any]
+    digest: str
+
+
+_SHAPE = TypeAdapter(_WhatIf)
 
 
 def read_what_if(file: Path) -> Document:
@@ -26,11 +74,13 @@ def read_what_if(file: Path) -> Document:
         document = json.loads(content)
     except OSError as error:
         raise InvalidInput(f"{file} cannot be read: {error.strerror}.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
-    if not isinstance(document, dict) or any(key not in document for key in NEEDED):
-        raise InvalidInput(f"{file} is not what `replay what-if --json` writes; write it anew.")
-    return document
+    try:
+        _SHAPE.validate_python(document)
+    except ValidationError:
+        raise InvalidInput(f"{file} is not what `replay what-if --json` writes; write it anew.") from None
+    return cast("Document", document)
 
 
 def compared(a: Document, b: Document) -> Document:
@@ -40,6 +90,8 @@ def compared(a: Document, b: Document) -> Document:
         Refused: the one is as of another date or position than the other.
 
     """
+    if a["ledger"] != b["ledger"]:
+        raise Refused(f"The one is of the ledger {a['ledger']}, the other of {b['ledger']}: rehearse both on one.")
     for key, what in (("as_of", "as of"), ("position", "at position")):
         if a[key] != b[key]:
             raise Refused(
@@ -80,18 +132,18 @@ def _partner(a: Document | None, b: Document | None) -> Document | None:
 def _sums(partner: Document | None) -> Mapping[str, Decimal]:
     sums: dict[str, Decimal] = {}
     for bonus in () if partner is None else partner["bonuses"]:
-        sums[bonus["currency"]] = sums.get(bonus["currency"], Decimal(0)) + Decimal(bonus["now"])
+        sums[bonus["currency"]] = sums.get(bonus["currency"], Decimal(0)) + Decimal(bonus["candidate"])
     return sums
 
 
 def _holders(a: Document, b: Document) -> list[Document]:
-    was, is_ = ({each["tier"]: each["now"] for each in side["totals"]["holders"]} for side in (a, b))
+    was, is_ = ({each["tier"]: each["candidate"] for each in side["totals"]["holders"]} for side in (a, b))
     return [{"tier": tier, "a": was.get(tier, 0), "b": is_.get(tier, 0)} for tier in dict.fromkeys([*was, *is_])]
 
 
 def _money(a: Document, b: Document) -> list[Document]:
     was, is_ = (
-        {(each["group"], each["currency"]): Decimal(each["now"]) for each in side["totals"]["money"]["scheme"]}
+        {(each["group"], each["currency"]): Decimal(each["candidate"]) for each in side["totals"]["money"]["scheme"]}
         for side in (a, b)
     )
     rows = []

@@ -67,6 +67,17 @@ def _programmes(rehearsal: Rehearsal) -> list[Document]:
     ]
 
 
+_SIDES = {"then": "actual", "now": "candidate"}
+"""The sides, as they are named in everything that is written; in a table, "now" would be read as either."""
+
+
+def _row(row: Any) -> Document:
+    """Give a named tuple's values by name."""
+    return {
+        "_".join(_SIDES.get(word, word) for word in name.split("_")): value for name, value in row._asdict().items()
+    }
+
+
 def _partner(partner: PartnerDifference) -> Document:
     document: Document = {
         "actual": _standing(partner.actual),
@@ -88,7 +99,7 @@ def _standing(standing: PartnerStanding | None) -> Document | None:
 
 
 def _scheme(change: SchemeChange) -> Document:
-    return {**change._asdict(), "change": change.change}
+    return {**_row(change), "change": change.change}
 
 
 def _first_tier(tier: TierDifference | None) -> Document | None:
@@ -97,7 +108,7 @@ def _first_tier(tier: TierDifference | None) -> Document | None:
     document = {
         side: row
         and {"effective_on": row.effective_on, "tier": row.tier, "reason": row.reason, "position": row.position}
-        for side, row in (("then", tier.then), ("now", tier.now))
+        for side, row in (("actual", tier.then), ("candidate", tier.now))
     }
     return {**document, "evidence": _evidence(tier.evidence)}
 
@@ -119,8 +130,8 @@ def _totals(compared: Difference) -> Document:
         "tiers": compared.tiers,
         "holders": [_holders(each) for each in compared.holders_in_all],
         "holders_by_country": [_holders(each) for each in compared.holders],
-        "holders_by_quarter": [each._asdict() for each in compared.holders_by_quarter],
-        "moves": [move._asdict() for move in compared.moves],
+        "holders_by_quarter": [_row(each) for each in compared.holders_by_quarter],
+        "moves": [_row(move) for move in compared.moves],
         "money": money,
     }
 
@@ -130,11 +141,11 @@ def _side(compared: Difference, partners: Sequence[PartnerDifference]) -> Docume
 
 
 def _holders(change: HoldersChange) -> Document:
-    return change._asdict()
+    return _row(change)
 
 
 def _group(change: GroupChange) -> Document:
-    return {**change._asdict(), "change": change.change}
+    return {**_row(change), "change": change.change}
 
 
 def _explained(each: Explained) -> Document:
@@ -143,10 +154,10 @@ def _explained(each: Explained) -> Document:
         "partner": partner.partner,
         "name": partner.name,
         "country": partner.country,
-        "tier_then": partner.tier_then,
-        "tier_now": partner.tier_now,
+        "tier_actual": partner.tier_then,
+        "tier_candidate": partner.tier_now,
         "change": partner.change,
-        "evidence_then": _evidence(each.evidence_then),
+        "evidence_actual": _evidence(each.evidence_then),
         "lines": [_line(line) for line in each.lines],
     }
 
@@ -158,8 +169,8 @@ def _line(line: LineDifference) -> Document:
         "business_date": line.business_date,
         "scheme": line.scheme,
         "currency": line.currency,
-        "then": _posted(line.then),
-        "now": _posted(line.now),
+        "actual": _posted(line.then),
+        "candidate": _posted(line.now),
         "change": line.change,
         "why": line.why,
     }
@@ -194,7 +205,7 @@ def csv_table(compared: Difference) -> str:
             before = sums.setdefault(bonus.currency, [bonus.then - bonus.then, bonus.now - bonus.now])
             before[0] += bonus.then
             before[1] += bonus.now
-        who = (partner.partner, _safe(partner.name), partner.country, partner.tier_then, partner.tier_now)
+        who = (_safe(partner.partner), _safe(partner.name), partner.country, partner.tier_then, partner.tier_now)
         for currency, (then, now) in sorted(sums.items()):
             writer.writerow((*who, currency, then, now, now - then, len(partner.refused)))
         if not sums:

@@ -76,7 +76,8 @@ def make(
     with taken(folder, wait_s, say):
         there = None if anew else load(folder)
         before = _to_go_on(folder, there, sources.source)
-        clear(folder, _readable(folder) if anew else there)
+        if not anew or _readable(folder) is not None:  # what cannot be read stays until the new one is whole
+            clear(folder, _readable(folder) if anew else there)
         with closing(PostgresAuditedStore(sources.read_database_url, sources.timezone)) as store:
             manifest = _top_up(folder, before, sources, store, on_progress)
         clear(folder, manifest)

@@ -96,10 +96,12 @@ def test_unchanged_programmes_differ_in_nothing(ledger: Rehearsed) -> None:
     for by in ("scheme", "tier", "country", "family", "quarter"):
         groups = told["totals"]["money"][by]
         assert groups
-        assert all((each["then"], each["lines_then"]) == (each["now"], each["lines_now"]) for each in groups)
+        assert all(
+            (each["actual"], each["lines_actual"]) == (each["candidate"], each["lines_candidate"]) for each in groups
+        )
         summed = ledger.command_line.done("bonus", "totals", "--by", by)["totals"]
         assert [(each["group"], each["currency"], each["total"], each["lines"]) for each in summed] == [
-            (each["group"], each["currency"], each["then"], each["lines_then"]) for each in groups
+            (each["group"], each["currency"], each["actual"], each["lines_actual"]) for each in groups
         ]
 
 
@@ -142,7 +144,7 @@ def check_table(file: Path, told: Any) -> None:
 
 def check_sums(told: Any) -> None:
     """Sums by each kind of group come to the balances of all partners."""
-    for side, sums in (("actual", "then"), ("candidate", "now")):
+    for side, sums in (("actual", "actual"), ("candidate", "candidate")):
         payable: dict[str, int] = {}
         for partner in told["partners"].values():
             for currency, balance in partner[side]["balances"].items():
@@ -270,13 +272,13 @@ def test_a_recorded_demotion_is_told_by_the_review_that_was_missed(ledger: Rehea
     forgiving = tmp_path / "forgiving.yaml"
     forgiving.write_text(text.replace("grace: 1", "grace: 9"), "utf-8")
     told = ledger.what_if(forgiving)
-    evidence = {each["partner"]: each["evidence_then"] for each in told["largest"]}
+    evidence = {each["partner"]: each["evidence_actual"] for each in told["largest"]}
     demoted = {
-        partner: first["then"]
+        partner: first["actual"]
         for partner in evidence
         if (first := told["partners"][partner]["causes"]["first_tier"])
-        and first["then"]
-        and first["then"]["reason"] == "demotion"
+        and first["actual"]
+        and first["actual"]["reason"] == "demotion"
     }
     assert demoted
     for partner, then in demoted.items():
@@ -355,10 +357,10 @@ def test_the_points_of_a_sweep_are_what_single_what_ifs_say(ledger: Rehearsed, t
         changed = text.replace('revenue: "50000.00"', f'revenue: "{revenue}.00"')
         file.write_text(changed.replace("seats: {CH: 5}", f"seats: {{CH: {seats}}}"), "utf-8")
         told = ledger.what_if(file)
-        assert point["holders"] == {each["tier"]: each["now"] for each in told["totals"]["holders"]}
+        assert point["holders"] == {each["tier"]: each["candidate"] for each in told["totals"]["holders"]}
         groups = told["totals"]["money"]["scheme"]
         by_scheme = {(each["scheme"], each["currency"]): each["total"] for each in point["by_scheme"]}
-        assert by_scheme == {(each["group"], each["currency"]): each["now"] for each in groups}
+        assert by_scheme == {(each["group"], each["currency"]): each["candidate"] for each in groups}
         assert point["refused"] == len(told["refused"])
     actual = {key: swept["actual"][key] for key in ("holders", "money", "cost", "by_scheme")}
     assert actual == {key: swept["points"][-1][key] for key in actual}
