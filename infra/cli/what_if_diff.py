@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from pydantic import TypeAdapter, ValidationError
+import msgspec
 
 from domain.errors import InvalidInput, Refused
 
@@ -57,9 +57,6 @@ class _WhatIf(TypedDict):
     digest: str
 
 
-_SHAPE = TypeAdapter(_WhatIf)
-
-
 def read_what_if(file: Path) -> Document:
     """Read what a what-if has said.
 
@@ -77,8 +74,8 @@ def read_what_if(file: Path) -> Document:
     except (ValueError, RecursionError):
         document = None
     try:
-        _SHAPE.validate_python(document)
-    except ValidationError:
+        msgspec.convert(document, _WhatIf)
+    except msgspec.ValidationError:
         raise InvalidInput(f"{file} is not what `replay what-if --json` writes; write it anew.") from None
     return cast("Document", document)
 

@@ -6,6 +6,7 @@ process ends with whoever started it: its pipe is closed then.
 
 import gc
 import os
+import pickle
 import signal
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -109,11 +110,13 @@ class _Workers:
         try:
             for _ in range(self._count):
                 here, there = context.Pipe()
-                process = context.Process(target=work, args=(there, *self._given), daemon=True)
+                process = context.Process(target=work, args=(there,), daemon=True)
                 with _no_interrupt():
                     process.start()
                     self._workers.append(_Worker(process, here))
                 there.close()
+            for worker in self._workers:
+                _send(worker, pickle.dumps(self._given))
         except BaseException:
             self.__exit__()
             raise
@@ -172,11 +175,15 @@ def _no_interrupt() -> Iterator[None]:
 
 
 def _give(worker: _Worker, job: Job) -> Job:
+    _send(worker, _encode(job))
+    return job
+
+
+def _send(worker: _Worker, message: bytes) -> None:
     try:
-        worker.pipe.send_bytes(_encode(job))
+        worker.pipe.send_bytes(message)
     except OSError:
         raise _ended(worker) from None
-    return job
 
 
 def _answer(worker: _Worker) -> Done:
@@ -196,11 +203,17 @@ def _ended(worker: _Worker) -> LedgerError:
     return LedgerError(f"A process of the what-if has ended ({how}); nothing was changed, run it once more.")
 
 
-def work(pipe: Connection, recorded: RecordedFacts, sets: Sequence[Rules], whole: Collection[str], keep: Keep) -> None:
-    """Do jobs until the pipe is closed; Ctrl-C is for the process that started this one, which ends it."""
+def work(pipe: Connection) -> None:
+    """Do jobs until the pipe is closed; Ctrl-C is for the process that started this one, which ends it.
+
+    What all jobs need comes through the pipe as well: what a process is started with, whoever starts it has to get rid of, even
+    where the process has ended before it read it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()  # facts, events and standings form no cycles, and are freed as they go
     try:
+        given: _Given = pickle.loads(pipe.recv_bytes())
+        recorded, sets, whole, keep = given
         while True:
             job = _JOBS.decode(pipe.recv_bytes())
             if job.piece is not None:

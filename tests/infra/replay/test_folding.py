@@ -91,6 +91,20 @@ def test_a_process_that_ends_ends_them_all_with_a_sentence(kind: type[HeldFacts]
     assert not children()
 
 
+def leave(_pipe: object) -> None:
+    """End at once, as a process does that is killed while it starts."""
+    os._exit(3)
+
+
+def test_a_process_that_ends_as_it_starts_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it is given is more than a pipe holds: whoever writes it is told that nobody reads."""
+    monkeypatch.setattr("infra.replay.folding.work", leave)
+    facts = facts_of(network())
+    with pytest.raises(LedgerError, match="exit code 3"):
+        fold_all(facts, sets_of(facts) * 200, 2, lambda _: None)
+    assert not children()
+
+
 def children() -> Sequence[psutil.Process]:
     """Give this process's children that fold: the servers of other tests may be its children as well."""
     alive = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
