@@ -1,6 +1,7 @@
 """Several parameters of a programme varied at once: the points of their grid, and what each comes to."""
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -62,6 +63,10 @@ def _number(text: str, part: str) -> Decimal:
         value = Decimal(part.strip())
     except InvalidOperation:
         value = Decimal("NaN")
+    if re.fullmatch(r"0[0-9]+", part.strip()):
+        raise InvalidInput(
+            f"{part!r} in {text!r} looks like the end of a number; write 50000 for 50,000, commas part values."
+        )
     if not value.is_finite() or value < 0 or value.adjusted() > 14:
         raise InvalidInput(f"{part!r} in {text!r} is no number of a programme, such as 40000 or 0.82.")
     return value

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
+from domain.money import format_amount
+from projections.counted import counted
 from projections.queries import PartnerStanding
 from projections.what_if_difference import Difference, GroupChange, PartnerDifference
 from projections.what_if_lines import LineDifference
@@ -70,6 +72,26 @@ def by_currency(groups: Iterable[GroupChange]) -> tuple[GroupChange, ...]:
         lines = (was.lines_then + each.lines_then, was.lines_now + each.lines_now)
         sums[each.currency] = GroupChange("all", each.currency, *figures, *lines)
     return tuple(sums[currency] for currency in sorted(sums))
+
+
+def in_short(compared: Difference) -> str:
+    """Give the answer in a sentence or two: what it would cost, who gains and loses, who moves."""
+    figures = key_figures(compared)
+    if not compared.differing:
+        return f"Nothing would differ for any of {counted(len(compared.partners), 'partner')}."
+    base = compared.base_currency
+    size = format_amount(abs(figures.in_base), base)
+    cost = f"{size} more" if figures.in_base > 0 else f"{size} less" if figures.in_base < 0 else "the same in all"
+    return (
+        f"By {compared.as_of} we would owe {cost}. Of {counted(len(compared.partners), 'partner')},"
+        f" {figures.gaining.partners:,} would have more and {figures.losing.partners:,} less;"
+        f" {figures.higher:,} would hold a higher tier and {figures.lower:,} a lower one{_other(figures.other)};"
+        f" for {figures.unchanged:,} nothing would differ."
+    )
+
+
+def _other(partners: int) -> str:
+    return f", {partners:,} one of another name" if partners else ""
 
 
 # --- how gains and losses are spread ---

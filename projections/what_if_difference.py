@@ -177,6 +177,11 @@ class Difference:
         """Who would have less, the most first."""
         return sorted((p for p in self.partners.values() if p.change < 0), key=lambda p: (p.change, p.partner))
 
+    @property
+    def moving(self) -> Sequence[PartnerDifference]:
+        """Who would hold another tier and have the same money."""
+        return [each for each in self.partners.values() if each.tier_then != each.tier_now and not each.change]
+
     def largest(self, count: int) -> Sequence[PartnerDifference]:
         """Give the partners of whom most differs: by money, then by whether the tier does."""
         ranked = sorted(

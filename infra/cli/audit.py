@@ -16,12 +16,13 @@ from domain.errors import Refused
 from domain.heads import SignedHead, VerifierKey, origin_of, parse_head
 from infra.audit import proving
 from infra.bootstrap import Runtime
-from infra.cli.console import counted, hint, out, print_json, progress, say, warn
+from infra.cli.console import hint, out, print_json, progress, say, warn
 from infra.cli.options import Json
 from infra.files import whole_file
 from infra.settings import load_settings
 from infra.signing import verify_head
 from producers.tree_heads import check_head, make_head, own_heads
+from projections.counted import counted
 
 audit_commands = typer.Typer(
     help="Signed tree heads of the ledger, and proofs that an outsider can check.\n\nExample: partner-ledger audit head",

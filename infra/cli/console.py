@@ -99,11 +99,6 @@ def table(title: str, *columns: str, right: Collection[str] = (), fold: Collecti
     return FittingTable(title, columns, right, fold)
 
 
-def counted(number: int, one: str) -> str:
-    """Give a number with its noun: `1 fact`, `2,000 facts`."""
-    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
-
-
 def amount(value: Decimal) -> str:
     """Give an amount for a person, with thousands separated."""
     return f"{value:,}"

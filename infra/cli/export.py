@@ -13,11 +13,12 @@ import typer
 from rich.progress import Progress
 
 from infra.bootstrap import Runtime
-from infra.cli.console import amount, counted, hint, out, print_json, progress, say, table
+from infra.cli.console import amount, hint, out, print_json, progress, say, table
 from infra.cli.facts import wait_for_projections
 from infra.cli.options import AsOf, KnownAt, known_position, note_parked
 from infra.settings import load_settings
 from projections.beancount import Beancount
+from projections.counted import counted
 from projections.hledger import Hledger
 from projections.plain_text_journal import Control, JournalStyle, journal_text
 from projections.queries import BonusJournal

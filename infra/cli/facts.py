@@ -15,11 +15,12 @@ from eventsourcing.persistence import OperationalError
 from rich.progress import Progress
 
 from infra.bootstrap import Runtime
-from infra.cli.console import counted, hint, out, print_json, progress, say, table
+from infra.cli.console import hint, out, print_json, progress, say, table
 from infra.cli.options import Json, note_parked, parse_date
 from infra.settings import load_settings
 from producers.feeds import FeedFolder
 from producers.importer import ImportSummary
+from projections.counted import counted
 
 facts_commands = typer.Typer()
 

@@ -8,7 +8,8 @@ import typer
 
 from domain.programme import is_country
 from infra.bootstrap import Runtime
-from infra.cli.console import counted, warn
+from infra.cli.console import warn
+from projections.counted import counted
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 

@@ -11,10 +11,11 @@ import typer
 from domain.errors import Refused
 from domain.recording import TopicRecord
 from infra.bootstrap import Runtime
-from infra.cli.console import counted, hint, out, print_json, progress, say, table
+from infra.cli.console import hint, out, print_json, progress, say, table
 from infra.cli.facts import wait_for_projections
 from infra.cli.options import Json
 from infra.settings import load_settings
+from projections.counted import counted
 from projections.queries import ParkedRecord
 
 parked_commands = typer.Typer(

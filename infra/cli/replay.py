@@ -14,10 +14,11 @@ from rich.progress import Progress, TaskID
 from consumers.rebuild import Comparison, Difference, Plan, Rebuilt, Totals
 from domain.errors import Refused
 from infra.bootstrap import Runtime
-from infra.cli.console import amount, counted, err, hint, out, print_json, progress, say, table
+from infra.cli.console import amount, err, hint, out, print_json, progress, say, table
 from infra.cli.options import Json
 from infra.postgres.projections.tables import PROJECTIONS
 from infra.settings import load_settings, mask_password
+from projections.counted import counted
 
 replay_commands = typer.Typer(
     help="Read the whole log again: make the projections anew from Kafka, or as they were at a position.\n\n"

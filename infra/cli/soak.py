@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.cli.console import counted, err, out, print_json, progress
+from infra.cli.console import err, out, print_json, progress
 from infra.cli.options import Json
 from infra.settings import load_settings
 from infra.soak import RENEW_AFTER, Soak
+from projections.counted import counted
 
 if TYPE_CHECKING:
     from infra.soak.rounds import Round

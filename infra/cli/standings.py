@@ -13,10 +13,11 @@ from domain.outlook import Outlook, next_tier
 from domain.streams import partner_stream
 from infra.bootstrap import Runtime
 from infra.cli.bonuses import line_document, print_lines
-from infra.cli.console import amount, counted, out, print_json, say, table, warn
+from infra.cli.console import amount, out, print_json, say, table, warn
 from infra.cli.options import AsOf, Country, Json, KnownAt, known_position, note_parked
 from infra.settings import load_settings
 from projections.as_of import counts_from, standing, until
+from projections.counted import counted
 from projections.queries import PartnersAnswer, PartnerStanding, TiersAnswer
 from projections.sentences import outlook_sentences, sentence
 

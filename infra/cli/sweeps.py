@@ -9,12 +9,13 @@ import typer
 
 from domain.errors import InvalidInput
 from infra.bootstrap import Runtime
-from infra.cli.console import amount, counted, hint, out, print_json, say, table
+from infra.cli.console import amount, hint, out, print_json, say, table
 from infra.cli.options import AsOf, Json, Workers, note_parked
 from infra.cli.tapes import TapeFolder, TopUp
 from infra.cli.what_if import Told, new_file, told
 from infra.settings import load_settings
 from producers.programme_files import read_programme_file
+from projections.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

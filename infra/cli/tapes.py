@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.bootstrap import Runtime
-from infra.cli.console import counted, err, hint, out, print_json, progress, say
+from infra.cli.console import err, hint, out, print_json, progress, say
 from infra.cli.options import Json
 from infra.settings import load_settings
+from projections.counted import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -12,10 +12,11 @@ from domain.heads import SignedHead, parse_verifier_key
 from domain.money import format_amount
 from infra.bootstrap import ProjectionsStuck, Runtime
 from infra.cli.audit import head_from_file
-from infra.cli.console import counted, hint, out, print_json, progress, say, table, warn
+from infra.cli.console import hint, out, print_json, progress, say, table, warn
 from infra.cli.facts import wait_for_projections
 from infra.cli.options import Json
 from infra.settings import load_settings
+from projections.counted import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -13,11 +13,12 @@ import typer
 from domain.errors import FaultyFile, InvalidInput
 from domain.money import format_amount
 from infra.bootstrap import Runtime
-from infra.cli.console import amount, counted, hint, out, print_json, progress, say, table
+from infra.cli.console import amount, hint, out, print_json, progress, say, table
 from infra.cli.options import AsOf, Json, Workers, note_parked
 from infra.cli.tapes import TapeFolder, TopUp
 from infra.settings import load_settings
 from producers.programme_files import read_programme_file
+from projections.counted import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -90,14 +91,16 @@ def what_if(
         print_json({**document, "parked": parked, "seconds": round(seconds, 3), "workers": request.workers})
         return
     print_what_if(rehearsal)
-    rate = f", {telling.rate:,.0f} a second" if telling.rate else ""
+    rate = f", deciding {telling.rate:,.0f} facts a second" if telling.rate else ""
     out.print(
         f"{counted(rehearsal.facts, 'fact')} of partners decided anew up to position {rehearsal.difference.position:,}"
         f" ({seconds:,.1f} s in all{rate}). Digest: {document['digest']}."
     )
     later = runtime.read_models.standing().position - rehearsal.difference.position
     if later > 0:
-        hint(f"{counted(later, 'event')} recorded since; run the same command again to have them decided too.")
+        again = "run the same command again" if top_up else "leave out --no-top-up"
+        hint(f"{counted(later, 'event')} recorded since; {again} to have them decided too.")
+    hint("Rows that an import refused are no facts: what they would have come to under the candidate is not in this.")
 
 
 def _page(rehearsal: "Rehearsal", digest: str, telling: "Told") -> str:
@@ -176,22 +179,24 @@ def told(*, shown: bool) -> Iterator[Told]:
 
 
 def print_what_if(rehearsal: "Rehearsal") -> None:
-    """Print what would differ: holders, money, who gains and loses most, refused facts."""
+    """Print what would differ: in a sentence, holders, money, who gains and loses most, refused facts."""
+    from projections.what_if_board import in_short
+
     compared = rehearsal.difference
     names = ", ".join(f"{each.programme} from {each.effective_from}" for each in rehearsal.candidates)
     out.print(f"What if: {names} (as of {compared.as_of}, position {compared.position:,})", style="bold")
-    if not compared.differing:
-        out.print(f"Nothing would differ for any of {counted(len(compared.partners), 'partner')}.")
-    else:
+    out.print(in_short(compared))
+    if compared.differing:
         _print_holders(compared)
         _print_money(compared)
         _print_partners("Who would gain most", compared.gaining, compared)
         _print_partners("Who would lose most", compared.losing, compared)
+        _print_partners("Who would hold another tier for the same money", compared.moving, compared)
         for each in rehearsal.largest[:1]:
             _print_lines(each)
     if compared.refused:
         view = table(
-            f"Facts that would be refused ({len(compared.refused):,})",
+            f"Facts that would be refused ({_of(len(compared.refused))})",
             *("position", "partner", "fact", "why"),
             right=("position",),
             fold=("fact", "why"),
@@ -199,6 +204,11 @@ def print_what_if(rehearsal: "Rehearsal") -> None:
         for fact in compared.refused[:SHOWN]:
             view.add_row(f"{fact.position:,}", fact.partner, fact.what, fact.reason)
         out.print(view)
+
+
+def _of(count: int) -> str:
+    """Say how many there are, and that not all are shown where that is so."""
+    return f"{count:,}" if count <= SHOWN else f"{SHOWN} of {count:,}; --json has all"
 
 
 def _print_holders(compared: "Difference") -> None:
@@ -219,7 +229,7 @@ def _print_partners(title: str, partners: "Sequence[PartnerDifference]", compare
     if not partners:
         return
     view = table(
-        f"{title} ({len(partners):,} in all)",
+        f"{title} ({_of(len(partners))})",
         *("partner", "name", "country", "tier", "would be", f"change in {compared.base_currency}"),
         right=(f"change in {compared.base_currency}",),
         fold=("name", "tier", "would be"),
@@ -232,15 +242,17 @@ def _print_partners(title: str, partners: "Sequence[PartnerDifference]", compare
 
 
 def _print_lines(each: "Explained") -> None:
+    from projections.what_if_board import largest_lines
+
     if not each.lines:
         return
     view = table(
-        f"The largest difference line by line: {each.partner.partner} (lines that differ: {len(each.lines):,})",
+        f"The largest difference line by line: {each.partner.partner} ({_of(len(each.lines))})",
         *("date", "cause", "scheme", "as it is", "would be", "why"),
         right=("as it is", "would be"),
         fold=("cause", "scheme", "why"),
     )
-    for line in each.lines[:SHOWN]:
+    for line in largest_lines(each.lines, SHOWN)[0]:
         view.add_row(
             line.business_date,
             line.cause or "quarter settled",

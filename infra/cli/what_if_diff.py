@@ -92,7 +92,8 @@ def compared(a: Document, b: Document) -> Document:
     for key, what in (("as_of", "as of"), ("position", "at position")):
         if a[key] != b[key]:
             raise Refused(
-                f"The one is {what} {a[key]}, the other {what} {b[key]}: rehearse both as of one date, on one tape."
+                f"The one is {what} {a[key]}, the other {what} {b[key]}: rehearse both"
+                " as of one date (--as-of) and on the same facts (--no-top-up)."
             )
     partners = {
         partner: each

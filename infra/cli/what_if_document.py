@@ -62,6 +62,7 @@ def _programmes(rehearsal: Rehearsal) -> list[Document]:
             "programme": version.programme,
             "effective_from": version.effective_from,
             "candidate": version in rehearsal.candidates,
+            **({"content": version.content()} if version in rehearsal.candidates else {}),
         }
         for version in rehearsal.result.rules.versions
     ]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from domain.errors import InvalidInput
 from infra.replay.charts import vl_convert
+from projections.counted import counted
 
 
 class Drawn(NamedTuple):
@@ -68,11 +69,6 @@ def _jinja2() -> Any:
             "Pages are made by Jinja2, which is not installed: install partner-ledger[charts]."
         ) from error
     return jinja2
-
-
-def counted(number: int, one: str) -> str:
-    """Give a number with its noun: `1 fact`, `2,000 facts`."""
-    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
 
 
 def figure(value: Decimal | int) -> str:

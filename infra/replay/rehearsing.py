@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from domain.errors import Refused
+from domain.errors import InvalidInput, Refused
 from domain.events import ReviewMissed, TierChanged, TierEvidence
 from domain.programme import Programme
 from infra.replay.folding import fold_all
@@ -94,7 +94,7 @@ def rehearse(recorded: RecordedFacts, count: int, live: Live, request: Request, 
     own, read_models = ledgers_own(recorded.ledgers_own()), live.read_models
     as_of = answer_date(read_models, recorded.position, own, request.as_of)
     for candidates in request.candidates:
-        _check_begun(candidates, as_of)
+        _check_candidates(candidates, own, as_of)
     sets = [Rules(own, with_candidates(own.published, each), as_of) for each in request.candidates]
     telling.stage("Reading what is")
     position = recorded.position
@@ -118,9 +118,17 @@ def rehearse(recorded: RecordedFacts, count: int, live: Live, request: Request, 
     return rehearsals
 
 
-def _check_begun(candidates: Sequence[Programme], as_of: dt.date) -> None:
-    """See to it that candidates are in force by the date: of one that is not, "nothing would differ" would mislead."""
+def _check_candidates(candidates: Sequence[Programme], own: LedgersOwn, as_of: dt.date) -> None:
+    """See to it that candidates can be told from what is published, and are in force by the date.
+
+    Of one that is not, "nothing would differ" would mislead.
+    """
+    published = {each.programme: each for each in own.published}
     for each in candidates:
+        if published.get(each.programme, each).content() != each.content():
+            raise InvalidInput(
+                f"Programme {each.programme!r} is published with other content: give the candidate a name of its own."
+            )
         if each.effective_from > as_of:
             raise Refused(
                 f"Candidate {each.programme!r} begins on {each.effective_from}, after {as_of}, up to which facts are rehearsed:"

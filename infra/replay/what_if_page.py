@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from domain.money import format_amount
 from domain.programme import Programme
 from infra.replay import charts
-from infra.replay.page import Drawn, counted, figure, render, signed
+from infra.replay.page import Drawn, figure, render, signed
 from infra.replay.rehearsing import Explained, Rehearsal
 from projections.programme_sentences import programme_changes
 from projections.sentences import measured
 from projections.tier_status import TierRow
-from projections.what_if_board import Bucket, KeyFigures, Rest, control_totals, key_figures, largest_lines, spread
+from projections.what_if_board import Bucket, Rest, control_totals, in_short, key_figures, largest_lines, spread
 from projections.what_if_difference import Difference, GroupChange
 from projections.what_if_lines import LineDifference
 
@@ -68,8 +67,8 @@ def what_if_page(rehearsal: Rehearsal, digest: str) -> str:
         {
             "title": _title(rehearsal.candidates, replaced),
             "question": _question(rehearsal.candidates, replaced),
-            "changes": [_change(each, replaced, published) for each in rehearsal.candidates],
-            "answer": _answer(compared, figures),
+            "changes": [_change(each, replaced, rehearsal.result.rules.versions) for each in rehearsal.candidates],
+            "answer": in_short(compared),
             "compared": compared,
             "figures": figures,
             "charts": _charts(compared),
@@ -104,34 +103,17 @@ def _question(candidates: Sequence[Programme], replaced: Mapping[dt.date, Progra
     )
 
 
-def _change(candidate: Programme, replaced: Mapping[dt.date, Programme], published: Sequence[Programme]) -> Change:
+def _change(candidate: Programme, replaced: Mapping[dt.date, Programme], versions: Sequence[Programme]) -> Change:
+    """Tell what a candidate changes: in the version whose place it takes, or after the one before it, be that a candidate too."""
     there = replaced.get(candidate.effective_from)
     if there is not None:
         return Change(f"What {candidate.programme} changes in {there.programme}", programme_changes(there, candidate))
-    before = [each for each in published if each.effective_from < candidate.effective_from]
+    before = [each for each in versions if each.effective_from < candidate.effective_from]
     if before:
         return Change(
             f"What {candidate.programme} changes after {before[-1].programme}", programme_changes(before[-1], candidate)
         )
     return Change(f"{candidate.programme} comes before all that was published", [])
-
-
-def _answer(compared: Difference, figures: KeyFigures) -> str:
-    if not compared.differing:
-        return f"Nothing would differ for any of {counted(len(compared.partners), 'partner')}."
-    base = compared.base_currency
-    size = format_amount(abs(figures.in_base), base)
-    cost = f"{size} more" if figures.in_base > 0 else f"{size} less" if figures.in_base < 0 else "the same in all"
-    return (
-        f"By {compared.as_of} we would owe {cost}. Of {counted(len(compared.partners), 'partner')},"
-        f" {figures.gaining.partners:,} would have more and {figures.losing.partners:,} less;"
-        f" {figures.higher:,} would hold a higher tier and {figures.lower:,} a lower one{_other(figures.other)};"
-        f" for {figures.unchanged:,} nothing would differ."
-    )
-
-
-def _other(partners: int) -> str:
-    return f", {partners:,} one of another name" if partners else ""
 
 
 def _told(each: Explained) -> Told:

@@ -50,6 +50,7 @@ def test_values_are_numbers_and_ranges(told: str, values: tuple[Decimal, ...]) -
         ("silver.revenue=NaN", "is no number of a programme"),
         ("silver.revenue=1e99", "is no number of a programme"),
         ("silver.revenue=1,1", "names a value twice"),
+        ("silver.revenue=50,000", "write 50000 for 50,000"),
         ("silver.revenue=1..1000000000000/0.0001", "at most are rehearsed at once"),
     ],
 )
