@@ -5,6 +5,7 @@ that), so that all faults of a file are found at once, whatever else is wrong wi
 """
 
 import datetime as dt
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -20,12 +21,27 @@ Fault = tuple[tuple[str | int, ...], str]
 def cross_faults(content: Mapping[str, Any]) -> list[Fault]:
     """Give the faults between the parts of a version's content, in no particular order."""
     return [
+        *_texts(content),
         *_repetitions(content),
         *_dates_and_rates(content),
         *_tiers(content),
         *_successors(content),
         *_schemes(content),
     ]
+
+
+def _texts(content: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find titles and names with characters that do things to a terminal or a page instead of being shown."""
+    texts: list[tuple[tuple[str | int, ...], Any]] = [(("title",), content.get("title"))]
+    for key in ("tiers", "specialisations"):
+        texts += [((key, index, "name"), item.get("name")) for index, item in _items(content, key)]
+    for path, text in texts:
+        if isinstance(text, str) and UNSHOWN.search(text):
+            yield path, f"{text!r} has a control character"
+
+
+UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of what follows (Unicode's bidirectional controls)."""
 
 
 def _items(content: Mapping[str, Any], key: str) -> list[tuple[int, Mapping[str, Any]]]:

@@ -84,7 +84,7 @@ def read_programme(text: str, name: str) -> Programme:
 
 
 def _refuse_excess(text: str, name: str) -> None:
-    """Refuse aliases, of which a few lines can stand for more than a memory holds, and nesting that no programme needs."""
+    """Refuse aliases, of which a few lines can stand for more than a memory holds, tags, and nesting that no programme needs."""
     yaml = YAML(typ="rt", pure=True)
     yaml.version = (1, 2)
     depth = 0
@@ -92,6 +92,10 @@ def _refuse_excess(text: str, name: str) -> None:
         line = event.start_mark.line + 1
         if isinstance(event, AliasEvent):
             raise InvalidInput(f"{name}, line {line}: write it out, an alias (*) is not taken.")
+        if getattr(event, "tag", None) not in (None, "!"):
+            raise InvalidInput(f"{name}, line {line}: a tag (!) is not taken; put a text in quotes.")
+        if isinstance(event, ScalarEvent) and event.value == "<<" and event.implicit[0]:
+            raise InvalidInput(f"{name}, line {line}: write it out, a merge key (<<) is not taken.")
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise InvalidInput(f"{name}, line {line}: nested more than {MAX_DEPTH} deep, which no programme needs.")

@@ -10,12 +10,15 @@ from math import prod
 from typing import NamedTuple
 
 from domain.errors import InvalidInput
+from domain.facts import shown
 from domain.programme import Programme
 from projections.parameters import check_paths, with_parameters
 from projections.queries import Total
 from projections.what_if import Counts, Folded
 from projections.what_if_tally import Cell, Totals
 
+MAX_DIGITS = 14
+"""Before the point and after it; no programme has more."""
 MAX_POINTS = 200
 """Each point takes as long as a what-if and some megabytes; more of them no table shows."""
 
@@ -67,8 +70,9 @@ def _number(text: str, part: str) -> Decimal:
         raise InvalidInput(
             f"{part!r} in {text!r} looks like the end of a number; write 50000 for 50,000, commas part values."
         )
-    if not value.is_finite() or value < 0 or value.adjusted() > 14:
-        raise InvalidInput(f"{part!r} in {text!r} is no number of a programme, such as 40000 or 0.82.")
+    exponent = value.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -MAX_DIGITS or value < 0 or value.adjusted() > MAX_DIGITS:
+        raise InvalidInput(f"{shown(part)} in {shown(text)} is no number of a programme, such as 40000 or 0.82.")
     return value
 
 

@@ -8,6 +8,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -86,6 +87,9 @@ def main() -> None:
             _say_error("Stopped. What was recorded is safe; run the same command again to go on.")
         if code:
             _leave(code)
+    except SystemExit as leaving:
+        # Click's own answer to a pipe that is closed: it changes standard output and says 1, which here means that the answer is no.
+        _leave(0 if type(sys.stdout).__name__ == "PacifyFlushWrapper" else leaving.code)
     except UsageError as error:
         _say_usage(error)
         _leave(error.exit_code)
@@ -136,10 +140,11 @@ def _say_error(sentence: str, faults: Sequence[FileFault] = ()) -> None:
     err.print(sentence, style="red")
     if "--json" in sys.argv:
         listed = [{"line": fault.line, "key": fault.key, "what": fault.what} for fault in faults]
-        print_json({"error": sentence, **({"faults": listed} if listed else {})})
+        with suppress(OSError):  # what cannot be written there is said on standard error already
+            print_json({"error": sentence, **({"faults": listed} if listed else {})})
 
 
-def _leave(code: int) -> None:
+def _leave(code: "int | str | None") -> None:
     """End now: a broken pipe or a full disk must not be met again when the interpreter flushes at exit."""
     try:
         sys.stdout.flush()

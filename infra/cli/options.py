@@ -1,6 +1,9 @@
 """Options that several commands have, and how their values are read; a wrong value is wrong usage."""
 
 import datetime as dt
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -66,6 +69,28 @@ KnownAt = Annotated[
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, max=1000, metavar="N", help="Processes (default: one for each core).")
 ]
+
+
+def check_not_future(as_of: dt.date | None, runtime: Runtime) -> None:
+    """Refuse a date that is in the future, where an answer goes through the time up to it."""
+    today = dt.datetime.now(ZoneInfo(runtime.settings.timezone)).date()
+    if as_of is not None and as_of > today:
+        raise typer.BadParameter(f"{as_of} is in the future: today is {today}", param_hint="--as-of")
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does: its processes with it, and nothing half written left."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    handlers = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def note_parked(runtime: Runtime) -> int:

@@ -10,7 +10,7 @@ import typer
 from domain.errors import InvalidInput
 from infra.bootstrap import Runtime
 from infra.cli.console import amount, hint, out, print_json, say, table
-from infra.cli.options import AsOf, Json, Workers, note_parked
+from infra.cli.options import AsOf, Json, Workers, check_not_future, ended_in_order, note_parked
 from infra.cli.tapes import TapeFolder, TopUp
 from infra.cli.what_if import Told, new_file, told
 from infra.settings import load_settings
@@ -89,9 +89,10 @@ def sweep(
 
         check_installed()
     runtime = Runtime(load_settings(), say)
+    check_not_future(as_of, runtime)
     request = SweepRequest(runtime.tape_folder(tape), top_up, wanted, version, as_of, workers or os.cpu_count() or 1)
     began = time.monotonic()
-    with new_file(html) as write_page, told(shown=not json) as telling:
+    with ended_in_order(), new_file(html) as write_page, told(shown=not json) as telling:
         swept = runtime.sweep(request, telling)
         write_page(lambda: _page(swept, telling))
     seconds = time.monotonic() - began

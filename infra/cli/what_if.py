@@ -14,7 +14,7 @@ from domain.errors import FaultyFile, InvalidInput
 from domain.money import format_amount
 from infra.bootstrap import Runtime
 from infra.cli.console import amount, hint, out, print_json, progress, say, table
-from infra.cli.options import AsOf, Json, Workers, note_parked
+from infra.cli.options import AsOf, Json, Workers, check_not_future, ended_in_order, note_parked
 from infra.cli.tapes import TapeFolder, TopUp
 from infra.settings import load_settings
 from producers.programme_files import read_programme_file
@@ -78,9 +78,15 @@ def what_if(
 
         check_installed()
     runtime = Runtime(load_settings(), say)
+    check_not_future(as_of, runtime)
     request = Request(runtime.tape_folder(tape), top_up, [candidates], as_of, workers or os.cpu_count() or 1)
     began = time.monotonic()
-    with new_file(csv) as write_table, new_file(html) as write_page, told(shown=not json) as telling:
+    with (
+        ended_in_order(),
+        new_file(csv) as write_table,
+        new_file(html) as write_page,
+        told(shown=not json) as telling,
+    ):
         (rehearsal,) = runtime.what_if(request, telling)
         write_table(lambda: csv_table(rehearsal.difference))
         document = what_if_document(rehearsal)

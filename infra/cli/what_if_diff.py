@@ -9,8 +9,13 @@ from typing import Any, TypedDict, cast
 import msgspec
 
 from domain.errors import InvalidInput, Refused
+from infra.cli.what_if_document import digest
 
 Document = dict[str, Any]
+
+
+BESIDE = ("digest", "parked", "seconds", "workers")
+"""What stands in the JSON beside what the digest is of: how this run went."""
 
 
 class _Sum(TypedDict):
@@ -77,7 +82,16 @@ def read_what_if(file: Path) -> Document:
         msgspec.convert(document, _WhatIf)
     except msgspec.ValidationError:
         raise InvalidInput(f"{file} is not what `replay what-if --json` writes; write it anew.") from None
-    return cast("Document", document)
+    whole = cast("Document", document)
+    try:
+        found = digest({key: value for key, value in whole.items() if key not in BESIDE})
+    except (UnicodeEncodeError, RecursionError):
+        found = ""
+    if found != whole["digest"]:
+        raise InvalidInput(
+            f"{file} was altered since `replay what-if --json` wrote it: its digest is another; write it anew."
+        )
+    return whole
 
 
 def compared(a: Document, b: Document) -> Document:

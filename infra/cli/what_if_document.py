@@ -216,4 +216,4 @@ def csv_table(compared: Difference) -> str:
 
 def _safe(text: str) -> str:
     """Give a text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else text

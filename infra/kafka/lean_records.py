@@ -32,6 +32,17 @@ def read_lean(consumer: Any) -> None:
     consumer._fetcher.PartitionRecords = _LeanRecords
 
 
+def read_on_what_was_held(consumer: Any) -> None:
+    """Let partitions be read on that were paused in the midst of what was fetched; before each poll of who pauses and resumes.
+
+    kafka-python 3.0.12 keeps such records aside and takes them up again when nothing else is in line; but what was in line stays
+    there when it is used up, and if nothing else comes meanwhile, the resumed partition is never read again.
+    """
+    fetcher = consumer._fetcher
+    if not fetcher._next_partition_records:
+        fetcher._next_partition_records = None
+
+
 class _LeanRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python has no types
     """A partition's part of a fetch's answer, with records unpacked leanly."""
 

@@ -9,7 +9,7 @@ from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 
 from domain.errors import IntegrityFault, ServiceUnreachable
 from infra.kafka.clients import reachable, read_committed_consumer, unreachable
-from infra.kafka.lean_records import LeanRecord, read_lean
+from infra.kafka.lean_records import LeanRecord, read_lean, read_on_what_was_held
 
 POLL_MS = 200
 SILENCE_S = 5.0
@@ -92,6 +92,7 @@ class WholeTopic:
             ServiceUnreachable: Kafka does not answer.
 
         """
+        read_on_what_was_held(self._consumer)
         try:
             polled = self._consumer.poll(timeout_ms=POLL_MS)
             if polled:

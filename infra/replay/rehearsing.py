@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from domain.errors import InvalidInput, Refused
+from domain.errors import IntegrityFault, InvalidInput, Refused
 from domain.events import ReviewMissed, TierChanged, TierEvidence
 from domain.programme import Programme
 from infra.replay.folding import fold_all
@@ -83,7 +83,7 @@ class Rehearsal:
 def rehearse(recorded: RecordedFacts, count: int, live: Live, request: Request, telling: Telling) -> list[Rehearsal]:
     """Decide all facts anew under each set of candidates; the projections must have applied all up to the facts' position.
 
-    There are `count` facts, more or less: it is for the telling alone.
+    There must be `count` facts, the ledger's own among them.
 
     Raises:
         InvalidInput: candidates that could not be published among the others.
@@ -105,6 +105,7 @@ def rehearse(recorded: RecordedFacts, count: int, live: Live, request: Request, 
         )
     telling.stage(DECIDING, count)
     gathering = fold_all(recorded, sets, request.workers, lambda done: telling.note(min(done, count), count))
+    check_all_read(recorded, gathering.facts, count)
     telling.stage("Comparing with what is")
     for result in gathering.results():
         check_due_is_decided(result, actual, recorded, gathering)
@@ -134,6 +135,21 @@ def _check_candidates(candidates: Sequence[Programme], own: LedgersOwn, as_of: d
                 f"Candidate {each.programme!r} begins on {each.effective_from}, after {as_of}, up to which facts are rehearsed:"
                 " give it the first day of the version that it is to take the place of, or of a quarter before."
             )
+
+
+def check_all_read(recorded: RecordedFacts, facts: int, count: int) -> None:
+    """See to it that as many facts were read as there are.
+
+    Raises:
+        IntegrityFault: there were others.
+
+    """
+    read = facts + len(recorded.ledgers_own().positions)
+    if read != count:
+        raise IntegrityFault(
+            f"The tape has {count:,} facts by its manifest, and {read:,} were read: somebody has altered it; make it anew with"
+            " `partner-ledger replay tape --anew`."
+        )
 
 
 def check_due_is_decided(result: Result, actual: PartnersAnswer, recorded: RecordedFacts, gathering: Gathering) -> None:

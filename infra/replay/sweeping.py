@@ -10,7 +10,7 @@ from domain.errors import Refused, UnknownReference
 from domain.programme import Programme
 from domain.terms import Programmes
 from infra.replay.folding import fold_all
-from infra.replay.rehearsing import DECIDING, Telling, answer_date
+from infra.replay.rehearsing import DECIDING, Telling, answer_date, check_all_read
 from projections.facts_by_stream import RecordedFacts
 from projections.queries import ReadModels
 from projections.sweep import Impossible, PointSums, Setting, grid, sums_alone
@@ -86,6 +86,7 @@ def sweep(
         lambda done: telling.note(min(done, count) * len(sets), count * len(sets)),
         sums_alone,
     )
+    check_all_read(recorded, gathering.facts, count)
     sums = [
         PointSums(point.values, result.counts, result.totals.by("scheme"))
         for point, result in zip(points, gathering.results(), strict=True)

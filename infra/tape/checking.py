@@ -11,15 +11,17 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from domain.envelope import envelope, leaf_hash
-from domain.errors import IntegrityFault, InvalidInput
+from domain.errors import InvalidInput
 from domain.merkle import HASH_BYTES, Frontier
+from infra.kafka.ledger_topics import partition_of
 from infra.postgres.audited_store import PostgresAuditedStore
 from infra.tape.arrow import pyarrow
-from infra.tape.manifest import ANEW, NAME, Manifest, Part, check_source, faults, load
-from infra.tape.rows import FACTS, event_rows
+from infra.tape.manifest import NAME, OWN, Manifest, Part, check_source, faults, load
+from infra.tape.rows import FACTS, LEDGERS_STREAMS, event_rows
+from infra.tape.writing import bucket_of
 
 PAGE = 32_768
 """Positions that are compared at a time."""
@@ -89,7 +91,8 @@ class _Check:
         self._store = store
         self._on_checked = on_checked
         self._opened = opened
-        self._seen = bytearray(manifest.position)
+        self._places: dict[str, tuple[int, int]] = {}
+        self._seen = bytearray()
         """Of each position, whether a fact of the tape stands there."""
 
     def run(self) -> Iterator[Finding]:
@@ -99,6 +102,7 @@ class _Check:
             yield from (Finding(fault.file, None, fault.what) for fault in damaged)
             return
         leaves = _Leaves(self._folder, self._manifest, self._opened)
+        self._seen = bytearray(self._manifest.position)
         yield from self._facts(leaves)
         yield from self._events(leaves)
 
@@ -113,9 +117,18 @@ class _Check:
             if part.kind != "facts":
                 continue
             with pa.parquet.ParquetFile(self._folder / part.file) as file:
-                for batch in file.iter_batches(ROWS_A_BATCH, use_threads=False):
+                if file.num_row_groups != len(part.groups):
+                    what = f"has {file.num_row_groups:,} row groups, and the manifest names {len(part.groups):,}"
+                    yield Finding(part.file, None, what)
+                    continue
+                for bucket, batch in _batches(file, part):
                     for row in event_rows(batch):
-                        if not 0 < row.position <= len(seen):
+                        if self._place(row.stream) != (part.partition, bucket):
+                            what = (
+                                "has a fact of a stream that belongs into another row group: no replay reads it there"
+                            )
+                            yield Finding(part.file, row.position, what)
+                        elif not 0 < row.position <= len(seen):
                             yield Finding(
                                 part.file, row.position, "has a fact at a position that the tape does not reach"
                             )
@@ -129,6 +142,15 @@ class _Check:
                             seen[row.position - 1] = 1
                     done += batch.num_rows
                     self._tell(done)
+
+    def _place(self, stream: str) -> tuple[int, int]:
+        """Give the partition and the bucket that a stream belongs into."""
+        place = self._places.get(stream)
+        if place is None:
+            partition = partition_of(stream.encode(), self._manifest.source.partitions)
+            bucket = OWN if stream in LEDGERS_STREAMS else bucket_of(stream, self._manifest.buckets)
+            place = self._places[stream] = (partition, bucket)
+        return place
 
     def _events(self, leaves: "_Leaves") -> Iterator[Finding]:
         """Hold the leaf hashes of all events against the store's, their root against the manifest's, and count the facts."""
@@ -153,6 +175,17 @@ class _Check:
                 f"says that the tree's root is {self._manifest.root}; over these leaf hashes it is {tree.root().hex()}"
             )
             yield Finding(NAME, last, what)
+        if tuple(each.hex() for each in tree.right_edge()) != self._manifest.right_edge:
+            yield Finding(
+                NAME, last, "has another right edge of the tree than these leaf hashes, so it would grow on wrongly"
+            )
+
+
+def _batches(file: Any, part: Part) -> Iterator[tuple[int, Any]]:
+    """Give a file's rows, batch by batch, with the bucket that the manifest names for their row group."""
+    for number, bucket in enumerate(part.groups):
+        for batch in file.iter_batches(ROWS_A_BATCH, row_groups=[number], use_threads=False):
+            yield bucket, batch
 
 
 class _Leaves:
@@ -160,17 +193,11 @@ class _Leaves:
 
     def __init__(self, folder: Path, manifest: Manifest, opened: ExitStack) -> None:
         self._parts: list[tuple[Part, mmap.mmap]] = []
-        expected = 1
         for part in manifest.parts:
             if part.kind == "leaves":
-                if part.first_position != expected or part.bytes != part.rows * HASH_BYTES:
-                    raise IntegrityFault(
-                        f"{folder / NAME} was altered: {part.file} does not begin at position {expected}; {ANEW}."
-                    )
                 file = opened.enter_context((folder / part.file).open("rb"))
                 mapped = opened.enter_context(closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
                 self._parts.append((part, mapped))
-                expected = part.last_position + 1
 
     def at(self, position: int) -> bytes:
         """Give the leaf hash of a position."""

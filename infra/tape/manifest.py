@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from domain.errors import IntegrityFault, InvalidInput
-from domain.merkle import EMPTY_ROOT, Frontier, complete_subtrees
+from domain.merkle import EMPTY_ROOT, HASH_BYTES, Frontier, complete_subtrees
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -126,6 +126,8 @@ def load(folder: Path) -> Manifest | None:
 
     """
     path = folder / NAME
+    if path.exists() and not path.is_file():
+        raise IntegrityFault(f"{path} is no file: {ANEW}.")
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -135,11 +137,34 @@ def load(folder: Path) -> Manifest | None:
         if claimed != FORMAT:
             raise IntegrityFault(f"{path} has format {claimed}, which this version does not know: {ANEW}.")
         manifest = msgspec.json.decode(content, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise IntegrityFault(f"{path} was cut or altered ({error}): {ANEW}.") from error
     if manifest.digest != _digest(manifest):
         raise IntegrityFault(f"{path} was altered: its digest is not that of its content; {ANEW}.")
+    if contradiction := _contradiction(manifest):
+        raise IntegrityFault(f"{path} was altered: {contradiction}; {ANEW}.")
     return manifest
+
+
+def _contradiction(manifest: Manifest) -> str:
+    """Say where a manifest cannot be one that was written here, whatever its digest; empty where it can."""
+    expected = 1
+    for part in manifest.parts:
+        if part.kind == "leaves":
+            after = part.last_position + 1
+            if part.first_position != expected or part.rows != after - expected or part.bytes != part.rows * HASH_BYTES:
+                return f"{part.file} does not hold the leaf hashes from position {expected} on"
+            expected = after
+        elif part.partition is None or not 0 <= part.partition < manifest.source.partitions or part.rows < 0:
+            return f"{part.file} is of no partition of the topic"
+        elif any(not OWN <= bucket < manifest.buckets for bucket in part.groups):
+            return f"{part.file} has facts in buckets that there are not"
+    if manifest.position != expected - 1:
+        return f"it reaches up to position {manifest.position}, and its leaf hashes up to {expected - 1}"
+    sizes = [subtree.level for subtree in complete_subtrees(0, manifest.position)]
+    if len(sizes) != len(manifest.right_edge) or any(len(each) != 2 * HASH_BYTES for each in manifest.right_edge):
+        return "its right edge is none of a tree of so many events"
+    return ""
 
 
 def replace(folder: Path, manifest: Manifest) -> Manifest:
@@ -225,8 +250,11 @@ def _digest(manifest: Manifest) -> str:
 
 
 def _fault(folder: Path, part: Part, on_bytes: OnBytes | None) -> str:
+    path = folder / part.file
     try:
-        with (folder / part.file).open("rb") as file:
+        if path.exists() and not path.is_file():
+            return "is no file"
+        with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size != part.bytes:
                 return f"was {'cut' if size < part.bytes else 'altered'}: it has {size:,} bytes, not {part.bytes:,}"

@@ -67,3 +67,34 @@ def test_what_was_aborted_is_not_there_and_an_empty_topic_ends_at_once() -> None
             producer.abort_transaction()
     producer.close()
     assert read(topic) == [b"committed"]
+
+
+def test_a_partition_that_was_held_in_the_midst_of_its_records_is_read_on() -> None:
+    """However many were given before: held, all others read to their ends, then let go, it gives the rest."""
+    topic, each = fresh_topic(), 50
+    producer = transactional_producer(bootstrap(), f"{topic}-writer")
+    producer.init_transactions()
+    producer.begin_transaction()
+    for number in range(PARTITIONS * each):
+        producer.send(topic, value=b"%d" % number, partition=number % PARTITIONS)
+    producer.commit_transaction()
+    producer.close()
+    whole = WholeTopic(bootstrap(), topic, max_records=20)
+    seen: dict[int, int] = dict.fromkeys(range(PARTITIONS), 0)
+
+    def poll() -> None:
+        for partition, records in whole.poll().items():
+            seen[partition] += len(records)
+
+    while not any(0 < count < each for count in seen.values()):
+        poll()
+    held = next(partition for partition, count in seen.items() if 0 < count < each)
+    whole.hold({held})
+    deadline = time.monotonic() + 20
+    while set(whole.ended()) != set(range(PARTITIONS)) - {held} and time.monotonic() < deadline:
+        poll()
+    whole.hold(set())
+    while len(whole.ended()) < PARTITIONS and time.monotonic() < deadline:
+        poll()
+    whole.close()
+    assert seen == dict.fromkeys(range(PARTITIONS), each)
