@@ -272,6 +272,7 @@ class PostgresReadModels:
         with self._snapshot() as (cursor, standing):
             if standing.build:
                 position = standing.position if up_to_position is None else min(up_to_position, standing.position)
+                cursor.execute("SET LOCAL work_mem = '256MB'")  # of ten million deals by id: half the time
                 cursor.execute(_EACH_TOTALS, {"last": last, "position": position})
                 for left_out, group, currency, accrued, clawed_back, lines in cursor.fetchall():
                     by = list(_GROUPS)[
