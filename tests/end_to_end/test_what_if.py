@@ -238,7 +238,12 @@ def test_before_the_first_fact_there_is_nothing_to_rehearse(ledger: Rehearsed, c
     """A date before any enrolment is answered by a sentence."""
     said = ledger.command_line.run("replay", "what-if", "--programme", candidate, "--as-of", "2001-01-01")
     assert said.code == 1
-    assert "No partner was enrolled by 2001-01-01" in said.err
+    assert "begins on 2012-01-01, after 2001-01-01" in said.err
+    first = sorted(ledger.programmes.iterdir())[0]
+    on = next(line for line in first.read_text("utf-8").splitlines() if line.startswith("effective_from")).split()[1]
+    said = ledger.command_line.run("replay", "what-if", "--programme", first, "--as-of", on)
+    assert said.code == 1
+    assert f"No partner was enrolled by {on}" in said.err
 
 
 def test_a_candidate_that_begins_after_the_date_is_refused(ledger: Rehearsed, candidate: Path, tmp_path: Path) -> None:
@@ -247,7 +252,7 @@ def test_a_candidate_that_begins_after_the_date_is_refused(ledger: Rehearsed, ca
     later.write_text(candidate.read_text("utf-8").replace("effective_from: 2012-01-01", "effective_from: 2016-01-01"))
     said = ledger.command_line.run("replay", "what-if", "--programme", later)
     assert said.code == 1
-    assert f"begins on 2016-01-01, after {AS_OF}, up to which facts are rehearsed" in said.err
+    assert f"begins on 2016-01-01, after {ledger.partners['as_of']}, up to which facts are rehearsed" in said.err
     assert one_sentence(said.err)
 
 
@@ -270,7 +275,7 @@ def test_a_recorded_demotion_is_told_by_the_review_that_was_missed(ledger: Rehea
     text = (ledger.programmes / "partner-2012.yaml").read_text("utf-8")
     assert "grace: 1" in text
     forgiving = tmp_path / "forgiving.yaml"
-    forgiving.write_text(text.replace("grace: 1", "grace: 9"), "utf-8")
+    forgiving.write_text(text.replace("grace: 1", "grace: 9").replace("partner-2012", "forgiving"), "utf-8")
     told = ledger.what_if(forgiving)
     evidence = {each["partner"]: each["evidence_actual"] for each in told["largest"]}
     demoted = {
@@ -327,7 +332,7 @@ def test_the_page_says_what_the_json_says(ledger: Rehearsed, candidate: Path, tm
     assert told["digest"] in html
     for each in told["totals"]["money"]["scheme"]:
         assert f">{each['group']}, {each['currency']}<" in html
-        assert f">{Decimal(each['now']):,}<" in html
+        assert f">{Decimal(each['candidate']):,}<" in html
     assert len(told["refused"]) > REFUSED_SHOWN
     for fact in told["refused"][:REFUSED_SHOWN]:
         assert f">{fact['position']:,}<" in html
@@ -355,7 +360,8 @@ def test_the_points_of_a_sweep_are_what_single_what_ifs_say(ledger: Rehearsed, t
         revenue, seats = point["values"].values()
         file = tmp_path / f"candidate-{revenue}-{seats}.yaml"
         changed = text.replace('revenue: "50000.00"', f'revenue: "{revenue}.00"')
-        file.write_text(changed.replace("seats: {CH: 5}", f"seats: {{CH: {seats}}}"), "utf-8")
+        changed = changed.replace("seats: {CH: 5}", f"seats: {{CH: {seats}}}")
+        file.write_text(changed.replace("programme: partner-2012", "programme: point"), "utf-8")
         told = ledger.what_if(file)
         assert point["holders"] == {each["tier"]: each["candidate"] for each in told["totals"]["holders"]}
         groups = told["totals"]["money"]["scheme"]

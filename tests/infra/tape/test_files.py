@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,7 +21,7 @@ from domain.envelope import EventRow, envelope, leaf_hash, open_envelope
 from domain.errors import IntegrityFault, InvalidInput
 from domain.merkle import joined_root
 from infra.soak.disk import SmallDisk, may_mount
-from infra.tape.manifest import NAME, Manifest, TapeSource, blank, clear, load
+from infra.tape.manifest import NAME, Manifest, TapeSource, blank, clear, load, replace
 from infra.tape.reading import RecordedTape
 from infra.tape.rows import TapeRow, event_rows, record_batch, tape_row
 from infra.tape.writing import TapeWriter
@@ -221,6 +222,39 @@ def test_an_altered_manifest_is_refused(folder: Path) -> None:
         path.write_text(changed, "utf-8")
         with pytest.raises(IntegrityFault, match=r"manifest\.json .*replay tape --anew"):
             RecordedTape.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"position": 10**12}, "and its leaf hashes up to"),
+        ({"position": -1}, "and its leaf hashes up to"),
+        ({"buckets": 0}, "in buckets that there are not"),
+        ({"right_edge": ()}, "right edge is none of a tree"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused_whatever_its_digest(
+    folder: Path, change: dict[str, Any], told: str
+) -> None:
+    """Before anything is made room for or read."""
+    manifest = written(folder, ROWS, last=len(ROWS))
+    replace(folder, msgspec.structs.replace(manifest, **change))
+    with pytest.raises(IntegrityFault, match=told):
+        load(folder)
+
+
+def test_what_is_no_file_is_not_waited_for(folder: Path) -> None:
+    """A pipe in place of a file would never end."""
+    written(folder, ROWS, last=len(ROWS))
+    part = next(folder.glob("facts-*"))
+    part.unlink()
+    os.mkfifo(part)
+    with pytest.raises(IntegrityFault, match="is no file"):
+        RecordedTape.open(folder)
+    (folder / NAME).unlink()
+    os.mkfifo(folder / NAME)
+    with pytest.raises(IntegrityFault, match="is no file"):
+        load(folder)
 
 
 def test_a_tape_of_another_ledger_is_refused(folder: Path) -> None:

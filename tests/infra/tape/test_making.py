@@ -15,6 +15,7 @@ import pytest
 
 from domain.envelope import EventRow, envelope, leaf_hash
 from domain.errors import IntegrityFault, InvalidInput, ServiceUnreachable
+from infra.kafka.ledger_topics import partition_of
 from infra.tape import making
 from infra.tape.checking import Checked, check
 from infra.tape.manifest import NAME, blank, load
@@ -251,7 +252,8 @@ def test_a_tape_that_was_rewritten_with_a_manifest_that_fits_is_found_by_the_che
         folder = tmp_path / name
         folder.mkdir()
         with TapeWriter(folder, blank(manifest.source)) as writer:
-            writer.facts(0, [tape_row(row) for row in rows])
+            for row in rows:
+                writer.facts(partition_of(row.stream.encode(), manifest.source.partitions), [tape_row(row)])
             writer.leaves(leaves)
             writer.commit({})
         assert RecordedTape.open(folder, whole.ledger_id()).position == last
@@ -268,6 +270,28 @@ def test_a_tape_that_was_rewritten_with_a_manifest_that_fits_is_found_by_the_che
     wrong_root = msgspec.structs.replace(manifest, root="00" * 32)
     replace_manifest(tmp_path / "genuine", wrong_root)
     assert {(each.file, each.position) for each in checked(whole, tmp_path / "genuine").findings} == {(NAME, last)}
+
+
+def test_a_manifest_that_leaves_facts_unread_is_found(whole: Relayed, tmp_path: Path) -> None:
+    """Row groups that it does not name, or under another bucket, are read by no replay, though every digest fits; the tree as well."""
+    manifest = whole.make(tmp_path).manifest
+    part = max((each for each in manifest.parts if each.kind == "facts"), key=lambda each: len(set(each.groups)))
+
+    def found(**changes: object) -> set[tuple[str, str]]:
+        parts = tuple(msgspec.structs.replace(each, **changes) if each is part else each for each in manifest.parts)
+        replace_manifest(tmp_path, msgspec.structs.replace(manifest, parts=parts))
+        return {(each.file, each.what.split(":")[0]) for each in checked(whole, tmp_path).findings}
+
+    count = len(part.groups)
+    fewer = f"has {count:,} row groups, and the manifest names {count - 1:,}"
+    assert (part.file, fewer) in found(groups=part.groups[:-1])
+    turned = found(groups=(*part.groups[1:], part.groups[0]))
+    assert (part.file, "has a fact of a stream that belongs into another row group") in turned
+    edge = tuple("00" * 32 for _ in manifest.right_edge)
+    replace_manifest(tmp_path, msgspec.structs.replace(manifest, right_edge=edge))
+    assert [each.what.split(",")[0] for each in checked(whole, tmp_path).findings] == [
+        "has another right edge of the tree than these leaf hashes"
+    ]
 
 
 def test_an_altered_file_is_named_by_the_check_and_not_topped_up(whole: Relayed, tmp_path: Path) -> None:
