@@ -97,7 +97,7 @@ def _bars(values: Sequence[Spec], names: Sequence[str], bars: Spec, offset: Spec
     """Draw bars with their figures beside them; so they need no axis."""
     figures = [value["value"] for value in values]
     low, high = min([0.0, *figures]), max([0.0, *figures])
-    room = (high - low or 1.0) * (0.06 + 0.035 * max((len(value["shown"]) for value in values), default=1))
+    room = (high - low or 1.0) * (0.06 + 0.045 * max((len(value["shown"]) for value in values), default=1))
     ends = [low - room if low < 0 else 0.0, high + room if high > 0 or low == 0 else 0.0]
     x: Spec = {"field": "value", "type": "quantitative", "axis": None, "scale": {"domain": ends, "nice": False}}
     y = {"field": "name", "type": "nominal", "sort": list(dict.fromkeys(names)), "axis": {"title": None}}
