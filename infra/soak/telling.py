@@ -22,6 +22,8 @@ POLL_S = 0.005
 DISK_POLL_S = 0.1
 STILL_S = 10.0
 """After so long without the event that a fault waits for, it waits no longer."""
+STUCK = "have not moved"
+"""What a command says of projections that wait for what does not come."""
 TOLD_AGAIN = 60
 FIGURES = ("recorded", "duplicates", "events")
 
@@ -127,6 +129,11 @@ class Disturbance:
         self._bring_up()
         if said.document is None or said.error is not None:
             self._on(said.error or "killed")
+            if STUCK in (said.error or ""):  # a Kafka whose disk was full may go on with its transactions broken (operate.md)
+                self._told.repairs += 1
+                self._ledger.done("down")
+                self._start_up()
+                self._bring_up()
             return False
         if arguments[0] == "import":
             self._told.add([Path(folder) for folder in arguments[1:]], said.document)
