@@ -29,6 +29,8 @@ OnFolded = Callable[[int], None]
 """Called with the number of facts folded so far."""
 
 END_S = 5.0
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that end a command in order, where it has a handler for them."""
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True):
@@ -153,7 +155,7 @@ class _Workers:
 
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """Let Ctrl-C wait: a process that is interrupted half started ends with a traceback of its own, and nobody knows of it.
+    """Let Ctrl-C, and being told to end, wait: a process that is interrupted half started ends with a traceback of its own.
 
     The mask is for the new process, which has it until it ignores the signal. Here another thread may take the signal, and
     this one would be interrupted all the same: so it is noted, and raised when the process has started.
@@ -163,15 +165,18 @@ def _no_interrupt() -> Iterator[None]:
         return
     ensure_running()  # otherwise it starts with the first process, and lets the signal through
     came: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    handlers = {number: handler for number in ENDING if callable(handler := signal.getsignal(number))}
+    for number in handlers:
+        signal.signal(number, lambda number, _frame: came.append(number))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     if came:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(came[0])
 
 
 def _give(worker: _Worker, job: Job) -> Job:

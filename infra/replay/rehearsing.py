@@ -171,7 +171,7 @@ def check_due_is_decided(result: Result, actual: PartnersAnswer, recorded: Recor
             raise Refused(
                 f"The ledger has not decided what is due by {rules.ledger_date} for all partners, {partner} for one: finish the"
                 f" advance (`partner-ledger advance --to {rules.ledger_date}`), then rehearse. If it was finished, `partner-ledger"
-                " replay verify` says more."
+                " replay verify` and `partner-ledger parked list` say more."
             )
 
 

@@ -129,7 +129,9 @@ class Disturbance:
         self._bring_up()
         if said.document is None or said.error is not None:
             self._on(said.error or "killed")
-            if STUCK in (said.error or ""):  # a Kafka whose disk was full may go on with its transactions broken (operate.md)
+            if STUCK in (
+                said.error or ""
+            ):  # a Kafka whose disk was full may go on with its transactions broken (operate.md)
                 self._told.repairs += 1
                 self._ledger.done("down")
                 self._start_up()

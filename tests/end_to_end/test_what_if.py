@@ -305,8 +305,11 @@ def test_what_was_recorded_since_is_added_to_the_tape_first(
     assert fresh.done(*command)["position"] == fresh.done("partners")["position"] > first["position"]
 
 
-def test_ctrl_c_leaves_no_process_and_no_file(ledger: Rehearsed, candidate: Path, tmp_path: Path) -> None:
-    """Interrupted while its processes work, it ends with them."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_leaves_no_process_and_no_file(
+    ledger: Rehearsed, candidate: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Interrupted while its processes work, or told to end, it ends with them."""
     table = tmp_path / "partners.csv"
     process = ledger.command_line.start("replay", "what-if", "--programme", candidate, "--workers", "2", "--csv", table)
     deadline = time.monotonic() + 60
@@ -314,9 +317,9 @@ def test_ctrl_c_leaves_no_process_and_no_file(ledger: Rehearsed, candidate: Path
     while len(children) < 2 and process.poll() is None and time.monotonic() < deadline:
         children = psutil.Process(process.pid).children(recursive=True)
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode != 0
+    assert process.returncode == (130 if number == signal.SIGINT else 128 + number)
     assert "Traceback" not in err
     assert children
     _, alive = psutil.wait_procs(children, timeout=10)
