@@ -23,12 +23,15 @@ def resident_mb(settings: Settings, folder: Path) -> tuple[int, float]:
     return recorded, kilobytes * 1024 / 1e6
 
 
-def _peak_kilobytes() -> int:
-    """Give this process's largest resident size, as the system counts it since the process began."""
+def peak_kilobytes() -> int:
+    """Give this process's largest resident size, as the system counts it since its program began.
+
+    Not by `getrusage`, which also counts what the process that started it held.
+    """
     status = Path(f"/proc/{os.getpid()}/status").read_text(encoding="ascii")
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 if __name__ == "__main__":
     summary, _, _ = import_folder(Settings(), Path(sys.argv[1]))
-    print(json.dumps([summary.recorded, _peak_kilobytes()]))
+    print(json.dumps([summary.recorded, peak_kilobytes()]))

@@ -1,6 +1,5 @@
 """The tape: events a second from Kafka to it, facts a second from it to a replay, and what making it takes of memory."""
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -10,6 +9,7 @@ import msgspec
 
 from benchmarks.filled import endpoints_of, last_position, relayed
 from benchmarks.measuring import Bench, Clock, Spent
+from benchmarks.resident import peak_kilobytes
 from infra.kafka.event_source import topic_identity
 from infra.postgres.tree import PostgresTree
 from infra.settings import Settings
@@ -86,4 +86,4 @@ def _most_memory_mb(settings: Settings, folder: Path) -> float:
 def print_memory_of_making(sources: str, folder: str) -> None:
     """Make a tape; print the most memory that this process had, in MB."""
     _made(msgspec.json.decode(sources, type=Sources), Path(folder), anew=True)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+    print(peak_kilobytes() * 1024 / 1e6)
