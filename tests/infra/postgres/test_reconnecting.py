@@ -147,7 +147,7 @@ def test_a_projector_whose_idle_session_ended_with_another_ones_crash_connects_a
     def is_back_without_the_session() -> bool:
         try:
             sessions = run(
-                postgres_urls.superuser, "SELECT FROM pg_stat_activity WHERE application_name = 'a projector'"
+                postgres_urls.superuser, "SELECT pid FROM pg_stat_activity WHERE application_name = 'a projector'"
             )
         except psycopg2.OperationalError:
             return False  # ending, or recovering
