@@ -1,4 +1,4 @@
-"""The demo's network in thirty countries, every partner with thirty-five times as many deals: ten million facts in all.
+"""The demo's network in up to thirty countries, every partner with thirty-five times as many deals: ten million facts and more.
 
 All is the demo's own generator (`infra.demo`). A partner's deals are those of thirty-five seeds, each a thirty-fifth as large:
 so its revenue, the ceilings and milestones of it, and with them its tiers are much like in the demo. Facts come in the order in

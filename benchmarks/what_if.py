@@ -1,6 +1,6 @@
 """What-if: facts a second from a tape, decided anew under other programmes, in one process and in as many as there are cores.
 
-The facts are those of the demo's generator (`benchmarks.europe`), on a tape that is written for it: 10,000,000 are 18,000 partners.
+The facts are those of the demo's generator (`benchmarks.europe`), on a tape that is written for it: 10,000,000 are 17,289 partners.
 Opening the tape (its digests), reading it, its JSON, deciding and adding up are all in the figures; starting processes is in the
 second one.
 """

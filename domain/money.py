@@ -66,7 +66,7 @@ def minor_of(amount: Decimal, digits: int) -> int:
 
 
 def minor_of_text(amount: str, digits: int) -> int:
-    """Give a recorded amount as its JSON has it, with exactly the currency's digits, in minor units: a third of `minor_of`'s time.
+    """Give a recorded amount as its JSON has it, with exactly the currency's digits, in minor units.
 
     Raises:
         ValueError: it has other digits, or is none.

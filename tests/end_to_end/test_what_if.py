@@ -209,6 +209,11 @@ def test_a_person_gets_tables_and_two_candidates_can_be_compared(
     assert moved
     assert moved <= set(compared["partners"])
     assert ledger.command_line.done("replay", "diff", b, b)["partners"] == {}
+    (tmp_path / "altered.json").write_text(
+        b.read_text("utf-8").replace('"candidate": "', '"candidate": "9', 1), "utf-8"
+    )
+    altered = ledger.command_line.run("replay", "diff", tmp_path / "altered.json", b)
+    assert (altered.code, "was altered since" in altered.err) == (1, True), altered.err
     (tmp_path / "empty.json").touch()
     empty = ledger.command_line.run("replay", "diff", tmp_path / "empty.json", b)
     assert (empty.code, "empty.json is empty" in empty.err) == (1, True)
@@ -244,6 +249,8 @@ def test_before_the_first_fact_there_is_nothing_to_rehearse(ledger: Rehearsed, c
     said = ledger.command_line.run("replay", "what-if", "--programme", first, "--as-of", on)
     assert said.code == 1
     assert f"No partner was enrolled by {on}" in said.err
+    said = ledger.command_line.run("replay", "what-if", "--programme", candidate, "--as-of", "9999-12-31")
+    assert (said.code, "9999-12-31 is in the future" in said.err) == (2, True)
 
 
 def test_a_candidate_that_begins_after_the_date_is_refused(ledger: Rehearsed, candidate: Path, tmp_path: Path) -> None:

@@ -209,6 +209,27 @@ def test_an_alias_is_not_taken() -> None:
         read_programme(bomb, "bomb.yaml")
 
 
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("title: !!bool abc\n", "line 1: a tag"),
+        ("a: 1\nb: !!set x\n", "line 2: a tag"),
+        ("<<: {a: 1}\n", "line 1: .*merge key"),
+    ],
+)
+def test_tags_and_merge_keys_are_not_taken(text: str, what: str) -> None:
+    """What they make of a value is no programme's business, and the parser's own errors are no sentences."""
+    with pytest.raises(InvalidInput, match=what):
+        read_programme(text, "tagged.yaml")
+
+
+@pytest.mark.parametrize("character", ["\\x1b[2J", "\\0", "\\u202e"])
+def test_texts_that_would_do_things_to_a_terminal_are_refused(character: str) -> None:
+    """In the title as in a name; they reach every table and page."""
+    with pytest.raises(InvalidInput, match=r"title: .* has a control character"):
+        read_programme(changed("title: Small numbers", f'title: "x{character}y"'), "small.yaml")
+
+
 def test_deep_nesting_is_one_sentence() -> None:
     """Twenty thousand brackets are refused, not followed."""
     with pytest.raises(InvalidInput):

@@ -15,6 +15,7 @@ import pytest
 
 from domain.errors import IntegrityFault, LedgerError
 from infra.replay.folding import _no_interrupt, fold_all
+from infra.replay.rehearsing import check_all_read
 from projections.facts_by_stream import Facts
 from projections.what_if_result import Gathering, fold_here
 from projections.what_if_rules import Rules, ledgers_own
@@ -103,6 +104,15 @@ def test_a_process_that_ends_as_it_starts_is_not_waited_for(monkeypatch: pytest.
     with pytest.raises(LedgerError, match="exit code 3"):
         fold_all(facts, sets_of(facts) * 200, 2, lambda _: None)
     assert not children()
+
+
+def test_facts_that_nobody_read_stop_a_replay() -> None:
+    """A tape whose manifest names fewer row groups than there are would give figures of a smaller ledger."""
+    facts = facts_of(network())
+    own = len(facts.ledgers_own().positions)
+    check_all_read(facts, 34, 34 + own)
+    with pytest.raises(IntegrityFault, match=f"has {35 + own} facts by its manifest, and {34 + own} were read"):
+        check_all_read(facts, 34, 35 + own)
 
 
 def children() -> Sequence[psutil.Process]:
