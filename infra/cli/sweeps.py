@@ -136,7 +136,7 @@ def print_sweep(swept: "Sweep") -> None:
 
 
 def _row(swept: "Sweep", sums: "PointSums") -> list[str]:
-    change = swept.cost(sums) - swept.cost(swept.actual)
+    change = swept.change(sums)
     return [
         *(f"{sums.counts.holders.get(tier, 0):,}" for tier in swept.tiers),
         *(amount(sums.money[currency]) if currency in sums.money else "-" for currency in swept.currencies),
@@ -169,6 +169,7 @@ def _sums(swept: "Sweep", sums: "PointSums") -> dict[str, Any]:
         "holders": {tier: sums.counts.holders.get(tier, 0) for tier in swept.tiers},
         "money": sums.money,
         "cost": swept.cost(sums),
+        "change": swept.change(sums),
         "by_scheme": [
             {"scheme": each.group, "currency": each.currency, "total": each.total, "lines": each.lines}
             for each in sums.by_scheme

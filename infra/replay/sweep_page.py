@@ -33,7 +33,7 @@ def _row(swept: Sweep, sums: PointSums) -> dict[str, object]:
         "values": list(sums.values.values()),
         "holders": [sums.counts.holders.get(tier, 0) for tier in swept.tiers],
         "money": [sums.money.get(currency, Decimal(0)) for currency in swept.currencies],
-        "change": swept.cost(sums) - swept.cost(swept.actual),
+        "change": swept.change(sums),
         "refused": sums.counts.refused,
     }
 
@@ -50,7 +50,7 @@ def _costs(swept: Sweep) -> Drawn:
             f"{point.values[first]:,}",
             number,
             " · ".join(f"{point.values[path]:,}" for path in others),
-            swept.cost(point) - swept.cost(swept.actual),
+            swept.change(point),
             point.counts.holders.get(tier, 0),
         )
         for tier in reversed(differing or swept.tiers)

@@ -59,6 +59,14 @@ class Sweep:
             SchemeChange("all", currency, Decimal(0), amount) for currency, amount in sums.money.items()
         )
 
+    def change(self, sums: PointSums) -> Decimal:
+        """Give what all bonuses would be more (or less), as a what-if of the point says it: the difference is rounded, not either side."""
+        nothing, was = Decimal(0), self.actual.money
+        return self.worth.of(
+            SchemeChange("all", currency, was.get(currency, nothing), sums.money.get(currency, nothing))
+            for currency in {*was, *sums.money}
+        )
+
 
 def sweep(
     recorded: RecordedFacts, count: int, read_models: ReadModels, request: SweepRequest, telling: Telling

@@ -378,6 +378,7 @@ def test_the_points_of_a_sweep_are_what_single_what_ifs_say(ledger: Rehearsed, t
         by_scheme = {(each["scheme"], each["currency"]): each["total"] for each in point["by_scheme"]}
         assert by_scheme == {(each["group"], each["currency"]): each["candidate"] for each in groups}
         assert point["refused"] == len(told["refused"])
+        assert point["change"] == told["totals"]["change"]
     actual = {key: swept["actual"][key] for key in ("holders", "money", "cost", "by_scheme")}
     assert actual == {key: swept["points"][-1][key] for key in actual}
     assert actual["money"] != swept["points"][0]["money"]
