@@ -14,7 +14,7 @@ from domain.terms import Programmes
 from infra.replay.rehearsing import check_due_is_decided
 from projections.bonus_journal import BonusLine, bonus_lines
 from projections.queries import PartnersAnswer, SchemeBonus
-from projections.what_if_difference import Difference, difference, merged
+from projections.what_if_difference import Difference, SchemeChange, difference, merged
 from projections.what_if_lines import line_differences, lines_under
 from projections.what_if_rules import with_candidates
 from projections.what_if_tally import GROUPS
@@ -137,6 +137,17 @@ def test_both_sides_are_worth_what_the_published_rates_say(history: History) -> 
     assert found.sum_of(found.losing) == found.worth.of(found.money["scheme"]) == worth
     found = compared(history, change.last_changed(PROGRAMMES, strong_francs))
     assert [each.change for each in found.partners.values()] == [0] * 7
+
+
+def test_a_currency_that_only_a_candidate_has_is_worth_what_it_says() -> None:
+    """No published version has a rate for it, and it must not count as nothing."""
+
+    def with_dollars(content: change.Content) -> None:
+        content["exchange_rates"]["USD"] = "0.5000"
+
+    candidates = Programmes(change.last_changed(PROGRAMMES, with_dollars))
+    dollars = SchemeChange("deal", "USD", Decimal("0.00"), Decimal("10.00"))
+    assert Worth(Programmes(PROGRAMMES), LAST_DAY, [candidates]).of([dollars]) == Decimal("5.00")
 
 
 @pytest.mark.parametrize(
